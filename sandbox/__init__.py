@@ -1,0 +1,1 @@
+"""Simulated Azure under the real Pulumi engine and a real Kubernetes control plane."""

@@ -1,0 +1,1 @@
+"""The stack files and what they may say."""

@@ -1,0 +1,259 @@
+"""What a stack file may say: the only schema of Trainyard's settings.
+
+Owns the models, their bounds and the rules that one file must keep by itself. Does not know which sizes
+Azure sells where: that is asked of a `Catalogue`, handed in by the caller, so that this package imports
+nothing of ours. Reading a file and reporting all its errors at once: `stacks/loading.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+PoolClass = Literal["cpu", "light-gpu", "heavy-gpu"]
+Role = Literal["train", "serve"]
+MigProfile = Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]
+Zone = Literal["1", "2", "3"]
+Cidr = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", examples=["10.0.0.0/16"])]
+Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
+"""AKS allows 12 characters of `[a-z0-9]`; the last five are a hash of the create-only values."""
+
+
+class Settings(BaseModel):
+    """Base of every settings model: camelCase in YAML, unknown keys refused, frozen."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Spot(Settings):
+    """Machines that Azure may take back at any time, for a fraction of the price."""
+
+    max_price: Annotated[float, Field(description="US dollars an hour at most; -1: up to the on-demand price.")] = -1
+    eviction_policy: Annotated[
+        Literal["Delete", "Deallocate"],
+        Field(description="What an eviction does. Deallocated machines go on counting against quota."),
+    ] = "Delete"
+
+
+class OsDisk(Settings):
+    """The disk a node boots from."""
+
+    size_gib: Annotated[int, Field(ge=30, le=2048, description="GiB; images of GPU frameworks need room.")] = 128
+    type: Annotated[
+        Literal["auto", "Ephemeral", "Managed"],
+        Field(description="`auto`: on the machine's own disk where the size has room for it, else managed."),
+    ] = "auto"
+
+
+class Gpu(Settings):
+    """How the GPUs of a pool's machines are handed to pods."""
+
+    sharing: Annotated[
+        Literal["whole", "time-slicing", "mig"],
+        Field(description="One pod a GPU, `replicas` pods a GPU in turns, or hardware partitions."),
+    ] = "whole"
+    replicas: Annotated[int | None, Field(ge=2, le=48, description="Pods a GPU, with time-slicing only.")] = None
+    mig_profile: Annotated[MigProfile | None, Field(description="AKS's GPU instance profile, with mig only.")] = None
+    mig_strategy: Annotated[
+        Literal["single"],
+        Field(description="Only `single`: with `mixed` the autoscaler takes a busy node for an empty one."),
+    ] = "single"
+    driver: Annotated[
+        Literal["Install", "None"] | None,
+        Field(description="Who installs the GPU driver: AKS (`Install`) or somebody else (`None`)."),
+    ] = None
+
+
+class PoolScaling(Settings):
+    """Scale-down settings of one pool that differ from the profile's."""
+
+    unneeded_minutes: Annotated[int | None, Field(ge=1, le=1440, description="Idle minutes before a node goes.")] = None
+    utilization_threshold: Annotated[float | None, Field(ge=0, le=1, description="Below it a node may go.")] = None
+    gpu_utilization_threshold: Annotated[
+        float | None, Field(ge=0, le=1, description="The same for GPUs; 0: only empty nodes go.")
+    ] = None
+
+
+class Pool(Settings):
+    """One pool of equal machines: an AKS agent pool, hence one VM scale set."""
+
+    pool_class: Annotated[PoolClass, Field(alias="class", description="What the pool is for; gives the defaults.")]
+    vm_size: Annotated[
+        str | None, Field(description="Azure VM size, as in `Standard_NC4as_T4_v3`; default: the class's.")
+    ] = None
+    min: Annotated[int, Field(ge=0, le=1000, description="Machines kept when nothing waits.")] = 0
+    max: Annotated[int, Field(ge=1, le=1000, description="Machines at most; quota is checked against it.")]
+    role: Annotated[Role, Field(description="What runs here: training jobs or services.")] = "train"
+    spot: Annotated[bool | Spot, Field(description="Spot machines: `true`, or a mapping for price and eviction.")] = (
+        False
+    )
+    priority: Annotated[
+        int, Field(ge=1, le=1000, description="Pools with a higher number are grown first (priority expander).")
+    ] = 50
+    zones: Annotated[tuple[Zone, ...], Field(description="Availability zones; one is best: see docs.")] = ()
+    labels: Annotated[dict[str, str], Field(description="Kubernetes labels on top of Trainyard's own.")] = {}
+    taints: Annotated[
+        tuple[str, ...], Field(description="`key=value:Effect`, on top of the class's own.", examples=[["a=b:NoSchedule"]])
+    ] = ()
+    tags: Annotated[dict[str, str], Field(description="Azure tags on the machines.")] = {}
+    os_disk: OsDisk = OsDisk()
+    max_pods: Annotated[int, Field(ge=10, le=250, description="Pods a node at most.")] = 110
+    gpu: Gpu = Gpu()
+    surge: Annotated[
+        str | None,
+        Field(pattern=r"^(\d{1,3}%|\d{1,3})$", description="Extra machines in an upgrade: a number or a percentage."),
+    ] = None
+    capacity_reservation_group: Annotated[
+        str | None, Field(description="Resource id of a capacity reservation group to draw machines from.")
+    ] = None
+    proximity_group: Annotated[bool, Field(description="Keep the machines close together, for fast networks.")] = False
+    encryption_at_host: Annotated[bool, Field(description="Encrypt disks on the host; a feature to register.")] = False
+    scaling: PoolScaling = PoolScaling()
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the pool's class hands out GPUs."""
+        return self.pool_class != "cpu"
+
+    @property
+    def spot_settings(self) -> Spot | None:
+        """Price and eviction policy of a spot pool, None for an on-demand one."""
+        if isinstance(self.spot, Spot):
+            return self.spot
+        return Spot() if self.spot else None
+
+    @model_validator(mode="after")
+    def _min_is_not_above_max(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: raise max or lower min")
+        return self
+
+
+class SystemPool(Settings):
+    """The pool that runs Kubernetes' own pods; nothing else is scheduled there."""
+
+    vm_size: Annotated[str, Field(description="Azure VM size; AKS refuses the B series here.")] = "Standard_D4ds_v5"
+    count: Annotated[int, Field(ge=1, le=100, description="Machines; three where it must stay up.")] = 2
+    zones: Annotated[tuple[Zone, ...], Field(description="Availability zones to spread over.")] = ()
+    os_disk: OsDisk = OsDisk()
+    max_pods: Annotated[int, Field(ge=30, le=250, description="Pods a node at most.")] = 110
+    surge: Annotated[str, Field(pattern=r"^(\d{1,3}%|\d{1,3})$", description="Extra machines in an upgrade.")] = "1"
+
+
+class MaintenanceWindow(Settings):
+    """When AKS may upgrade by itself."""
+
+    day: Annotated[Day, Field(description="Day of the week.")] = "Sunday"
+    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Hour and minute.")] = "02:00"
+    utc_offset: Annotated[str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$", description="Of `start`.")] = "+00:00"
+    duration_hours: Annotated[int, Field(ge=4, le=24, description="Hours; AKS wants four at least.")] = 6
+
+
+class Upgrades(Settings):
+    """What AKS may upgrade by itself. Left out: `patch` and `NodeImage` in managed mode, nothing in deployment mode."""
+
+    cluster: Annotated[Literal["none", "patch", "stable", "rapid", "node-image"] | None, Field()] = None
+    node_os: Annotated[Literal["None", "Unmanaged", "SecurityPatch", "NodeImage"] | None, Field()] = None
+    window: MaintenanceWindow = MaintenanceWindow()
+
+
+class Cluster(Settings):
+    """The AKS cluster."""
+
+    kubernetes_version: Annotated[str, Field(pattern=r"^1\.\d{2}(\.\d+)?$", description="Minor version.")] = "1.36"
+    tier: Annotated[Literal["Free", "Standard", "Premium"], Field(description="Uptime guarantee and price.")] = (
+        "Standard"
+    )
+    administrators: Annotated[
+        tuple[str, ...], Field(description="Object ids of the Entra groups that administer the cluster.")
+    ] = ()
+    private: Annotated[bool, Field(description="The API server gets a private address only.")] = False
+    authorized_ip_ranges: Annotated[
+        tuple[Cidr, ...], Field(description="Who may reach a public API server; empty: everyone.")
+    ] = ()
+    os_sku: Annotated[Literal["Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux"], Field(description="Node OS.")] = (
+        "Ubuntu"
+    )
+    system_pool: SystemPool = SystemPool()
+    upgrades: Upgrades = Upgrades()
+
+
+class Network(Settings):
+    """Address ranges. The defaults have room for AKS's own limit of 5,000 nodes."""
+
+    vnet_cidr: Annotated[Cidr, Field(description="The virtual network.")] = "10.0.0.0/16"
+    node_subnet_cidr: Annotated[Cidr | None, Field(description="One address a node; default: sized for the pools.")] = (
+        None
+    )
+    private_endpoint_cidr: Annotated[Cidr | None, Field(description="For storage; default: the VNet's last /24.")] = (
+        None
+    )
+    pod_cidr: Annotated[
+        Cidr | None, Field(description="A /24 a node. A change replaces the cluster. Default: room for 5,000 nodes.")
+    ] = None
+    service_cidr: Annotated[Cidr, Field(description="Kubernetes services.")] = "172.16.0.0/16"
+    outbound_ips: Annotated[int, Field(ge=1, le=16, description="Public addresses of the NAT gateway.")] = 1
+
+
+class Share(Settings):
+    """One Azure Files share, mounted by many pods."""
+
+    size_gib: Annotated[int, Field(ge=1, le=102400, description="GiB; premium shares from 100.")]
+    tier: Annotated[Literal["standard", "premium"], Field(description="HDD, or SSD billed by provisioned size.")] = (
+        "standard"
+    )
+    protocol: Annotated[Literal["smb", "nfs"], Field(description="NFS needs the premium tier.")] = "smb"
+
+
+class Files(Settings):
+    """Azure Files."""
+
+    shares: Annotated[dict[str, Share], Field(description="Share name to its settings.")] = {}
+    dynamic: Annotated[bool, Field(description="StorageClasses for claims that jobs make themselves.")] = True
+
+
+class Storage(Settings):
+    """Where training data lives."""
+
+    files: Files = Files()
+
+
+class Autoscaler(Settings):
+    """Who adds and removes machines, and how eagerly."""
+
+    mode: Annotated[
+        Literal["deployment", "managed"],
+        Field(description="cluster-autoscaler run by this stack, or AKS's own (see docs/adr)."),
+    ] = "deployment"
+    profile: Annotated[
+        Literal["batch", "bursty"], Field(description="For jobs that must not be disturbed, or for services.")
+    ] = "batch"
+    expander: Annotated[
+        Literal["priority", "least-waste", "most-pods", "random"], Field(description="Which pool grows first.")
+    ] = "priority"
+
+
+class Registry(Settings):
+    """The container registry."""
+
+    sku: Annotated[Literal["Basic", "Standard", "Premium"], Field(description="Tier of the registry.")] = "Standard"
+
+
+class Stack(Settings):
+    """Everything a stack file says under `trainyard:`."""
+
+    location: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+$", description="Azure region, as in `westeurope`.")]
+    cluster: Cluster = Cluster()
+    network: Network = Network()
+    pools: Annotated[dict[str, Pool], Field(min_length=1, description="Pool name (7 characters at most) to pool.")]
+    storage: Storage = Storage()
+    autoscaler: Autoscaler = Autoscaler()
+    registry: Registry = Registry()
+    tags: Annotated[dict[str, str], Field(description="Azure tags on everything.")] = {}
+    allow_replacement: Annotated[
+        tuple[str, ...], Field(description="Pools whose running machines a replacement may end.")
+    ] = ()
