@@ -178,6 +178,9 @@ class Cluster(Settings):
     os_sku: Annotated[Literal["Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux"], Field(description="Node OS.")] = (
         "Ubuntu"
     )
+    protect: Annotated[
+        bool, Field(description="Refuse to delete or replace the cluster; `false` where `pulumi destroy` may.")
+    ] = True
     system_pool: SystemPool = SystemPool()
     upgrades: Upgrades = Upgrades()
 
