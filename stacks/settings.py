@@ -97,7 +97,8 @@ class Pool(Settings):
     zones: Annotated[tuple[Zone, ...], Field(description="Availability zones; one is best: see docs.")] = ()
     labels: Annotated[dict[str, str], Field(description="Kubernetes labels on top of Trainyard's own.")] = {}
     taints: Annotated[
-        tuple[str, ...], Field(description="`key=value:Effect`, on top of the class's own.", examples=[["a=b:NoSchedule"]])
+        tuple[str, ...],
+        Field(description="`key=value:Effect`, on top of the class's own.", examples=[["a=b:NoSchedule"]]),
     ] = ()
     tags: Annotated[dict[str, str], Field(description="Azure tags on the machines.")] = {}
     os_disk: OsDisk = OsDisk()
@@ -126,11 +127,30 @@ class Pool(Settings):
             return self.spot
         return Spot() if self.spot else None
 
+    @property
+    def max_surge(self) -> str | None:
+        """AKS's maxSurge: always set, as the documents name two defaults; none on spot, where AKS refuses it."""
+        return None if self.spot_settings else self.surge or "1"
+
+    @property
+    def surge_nodes(self) -> int:
+        """Machines that an upgrade may add to the pool at its maximum."""
+        return surge_nodes(self.max_surge, self.max) if self.max_surge else 0
+
     @model_validator(mode="after")
     def _min_is_not_above_max(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}: raise max or lower min")
         return self
+
+
+def surge_nodes(surge: str, nodes: int) -> int:
+    """How many machines `surge` adds to a pool of `nodes`: a number, or a percentage rounded up as AKS does.
+
+    AKS never surges by more than there are nodes to upgrade.
+    """
+    wanted = -(-nodes * int(surge[:-1]) // 100) if surge.endswith("%") else int(surge)
+    return min(wanted, nodes)
 
 
 class SystemPool(Settings):
@@ -142,6 +162,11 @@ class SystemPool(Settings):
     os_disk: OsDisk = OsDisk()
     max_pods: Annotated[int, Field(ge=30, le=250, description="Pods a node at most.")] = 110
     surge: Annotated[str, Field(pattern=r"^(\d{1,3}%|\d{1,3})$", description="Extra machines in an upgrade.")] = "1"
+
+    @property
+    def surge_nodes(self) -> int:
+        """Machines that an upgrade may add."""
+        return surge_nodes(self.surge, self.count)
 
 
 class MaintenanceWindow(Settings):

@@ -1,0 +1,1 @@
+"""What a platform needs and costs: sizes, prices, predictions, address plans. Pure but for reading its own data."""

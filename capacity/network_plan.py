@@ -1,0 +1,223 @@
+"""Address ranges of a stack: what is asked for, or what its pools need.
+
+Owns the arithmetic and the rules AKS and Azure have for ranges. Defaults do not depend on the pools where the
+virtual network has room for AKS's own limit of 5,000 nodes: a pod CIDR cannot change without a new cluster, and a
+subnet in use cannot shrink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from stacks.settings import Stack
+
+AKS_NODES = 5000
+"""Nodes of one cluster at most."""
+
+AZURE_RESERVED = 5
+"""Addresses of every subnet that Azure keeps: the first four and the last."""
+
+POD_PREFIX = 24
+"""Each node gets a /24 of the pod CIDR with CNI overlay; the size is fixed."""
+
+FORBIDDEN = tuple(IPv4Network(one) for one in ("169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"))
+"""Ranges that AKS refuses for pods, services and the network (azure-aks-docs `concepts-network-cni-overview.md`)."""
+
+PRIVATE = tuple(IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+"""RFC 1918 and RFC 6598: outside of them Microsoft gives no support."""
+
+SMALLEST_PRIVATE_ENDPOINTS = 28
+"""Eleven endpoints: two storage accounts of each of file, blob and dfs, and some to come."""
+
+
+class NetworkError(ValueError):
+    """One or more address ranges cannot be used.
+
+    Attributes:
+        faults: setting (a field of `Network`, or `vnet_cidr` where a default found no room) and what is wrong.
+    """
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """The ranges of one stack; none overlaps another, both subnets lie in the virtual network."""
+
+    vnet: IPv4Network
+    node_subnet: IPv4Network
+    private_endpoints: IPv4Network
+    pods: IPv4Network
+    services: IPv4Network
+    dns_service_ip: IPv4Address
+
+
+def peak_nodes(stack: Stack) -> int:
+    """Machines at most: every pool at its maximum with its upgrade surge, and the system pool with its own."""
+    system = stack.cluster.system_pool
+    pools = sum(pool.max + pool.surge_nodes for pool in stack.pools.values())
+    return system.count + system.surge_nodes + pools
+
+
+def plan_network(stack: Stack) -> NetworkPlan:
+    """The stack's address ranges.
+
+    Raises:
+        NetworkError: with everything that is wrong, each with the prefix length that would do.
+    """
+    asked = stack.network
+    vnet, services = IPv4Network(asked.vnet_cidr), IPv4Network(asked.service_cidr)
+    nodes = peak_nodes(stack)
+    addresses = nodes + AZURE_RESERVED + (1 if stack.cluster.private else 0)
+    faults: list[tuple[str, str]] = []
+
+    endpoints = IPv4Network(asked.private_endpoint_cidr) if asked.private_endpoint_cidr else None
+    node_subnet = IPv4Network(asked.node_subnet_cidr) if asked.node_subnet_cidr else None
+    if endpoints is None:
+        endpoints = _endpoint_subnet(vnet, node_subnet)
+    if node_subnet is None:
+        node_subnet = _node_subnet(vnet, endpoints)
+    pods = IPv4Network(asked.pod_cidr) if asked.pod_cidr else _pod_range((vnet, services))
+
+    if pods is None:
+        room = pod_prefix_for(AKS_NODES)
+        faults.append(
+            ("pod_cidr", f"no private /{room} is left beside vnetCidr {vnet} and serviceCidr {services}: set it")
+        )
+    if endpoints is None or node_subnet is None:
+        faults.append(("vnet_cidr", f"{vnet} has no room for both subnets: use a /{_vnet_prefix(addresses)} or larger"))
+    else:
+        faults += _subnet_faults(vnet, node_subnet, endpoints, addresses, nodes, explicit=bool(asked.node_subnet_cidr))
+    if pods is not None:
+        faults += _pod_faults(pods, nodes)
+    faults += _service_faults(services)
+    ranges = {"vnet_cidr": vnet, "service_cidr": services, **({"pod_cidr": pods} if pods else {})}
+    faults += _range_faults(ranges)
+    if faults or pods is None or endpoints is None or node_subnet is None:
+        raise NetworkError(faults)
+    return NetworkPlan(
+        vnet=vnet,
+        node_subnet=node_subnet,
+        private_endpoints=endpoints,
+        pods=pods,
+        services=services,
+        dns_service_ip=services.network_address + 10,
+    )
+
+
+def subnet_prefix_for(addresses: int) -> int:
+    """The longest prefix whose range has that many addresses."""
+    return 32 - (addresses - 1).bit_length()
+
+
+def pod_prefix_for(nodes: int) -> int:
+    """The longest prefix of a pod CIDR with a /24 for each node."""
+    return POD_PREFIX - (nodes - 1).bit_length()
+
+
+def _vnet_prefix(addresses: int) -> int:
+    """A network in which the node subnet takes one half and the endpoints a part of the other."""
+    return max(min(subnet_prefix_for(addresses), 27) - 1, 8)
+
+
+def _endpoint_subnet(vnet: IPv4Network, taken: IPv4Network | None) -> IPv4Network | None:
+    """The last /24 of the network, in small ones the last sixteenth, that the node subnet leaves free."""
+    prefix = min(max(24, vnet.prefixlen + 4), SMALLEST_PRIVATE_ENDPOINTS)
+    if prefix <= vnet.prefixlen:
+        return None
+    last = int(vnet.broadcast_address) + 1
+    step = 1 << (32 - prefix)
+    for start in range(last - step, int(vnet.network_address) - 1, -step):
+        subnet = IPv4Network((start, prefix))
+        if taken is None or not subnet.overlaps(taken):
+            return subnet
+    return None
+
+
+def _node_subnet(vnet: IPv4Network, endpoints: IPv4Network | None) -> IPv4Network | None:
+    """The first range with room for 5,000 nodes, in smaller networks the largest there is."""
+    shortest = max(subnet_prefix_for(AKS_NODES + AZURE_RESERVED + 1), vnet.prefixlen)
+    for prefix in range(shortest, 30):
+        for subnet in vnet.subnets(new_prefix=prefix):
+            if endpoints is None or not subnet.overlaps(endpoints):
+                return subnet
+    return None
+
+
+def _pod_range(taken: tuple[IPv4Network, ...]) -> IPv4Network | None:
+    """The last private range with room for 5,000 nodes that is free; the end of 10/8 first, which is used least."""
+    prefix = pod_prefix_for(AKS_NODES)
+    for private in PRIVATE:
+        if private.prefixlen > prefix:
+            continue
+        for candidate in reversed(list(private.subnets(new_prefix=prefix))):
+            if not any(candidate.overlaps(other) for other in (*taken, *FORBIDDEN)):
+                return candidate
+    return None
+
+
+def _subnet_faults(
+    vnet: IPv4Network,
+    node_subnet: IPv4Network,
+    endpoints: IPv4Network,
+    addresses: int,
+    nodes: int,
+    *,
+    explicit: bool,
+) -> Iterator[tuple[str, str]]:
+    named = (("node_subnet_cidr", node_subnet), ("private_endpoint_cidr", endpoints))
+    for field, subnet in named:
+        if not subnet.subnet_of(vnet):
+            yield field, f"{subnet} does not lie in vnetCidr {vnet}: choose a part of it"
+    if node_subnet.overlaps(endpoints):
+        yield "private_endpoint_cidr", f"{endpoints} overlaps the node subnet {node_subnet}: choose ranges apart"
+    if endpoints.prefixlen > SMALLEST_PRIVATE_ENDPOINTS:
+        yield "private_endpoint_cidr", f"{endpoints} is too small: use a /{SMALLEST_PRIVATE_ENDPOINTS} or larger"
+    if node_subnet.num_addresses < addresses:
+        field = "node_subnet_cidr" if explicit else "vnet_cidr"
+        remedy = (
+            f"use a /{subnet_prefix_for(addresses)} or larger"
+            if explicit
+            else f"use a /{_vnet_prefix(addresses)} or larger for the network"
+        )
+        yield (
+            field,
+            f"{vnet if not explicit else node_subnet} is too small: {nodes} machines (every pool at its max with its "
+            f"surge) need {addresses} addresses with Azure's {AZURE_RESERVED}, the node subnet {node_subnet} has "
+            f"{node_subnet.num_addresses}: {remedy}, or lower the pools' max",
+        )
+
+
+def _pod_faults(pods: IPv4Network, nodes: int) -> Iterator[tuple[str, str]]:
+    room = 1 << max(POD_PREFIX - pods.prefixlen, 0) if pods.prefixlen <= POD_PREFIX else 0
+    if room < nodes:
+        yield (
+            "pod_cidr",
+            f"{pods} is too small: {nodes} machines (every pool at its max with its surge) take a /{POD_PREFIX} each, "
+            f"it has {room}: use a /{pod_prefix_for(nodes)} or larger; /{pod_prefix_for(AKS_NODES)} has room for "
+            f"{AKS_NODES} nodes, and a later change replaces the cluster",
+        )
+
+
+def _service_faults(services: IPv4Network) -> Iterator[tuple[str, str]]:
+    if services.prefixlen <= 12:
+        yield "service_cidr", f"{services} is too large: AKS wants a range smaller than a /12, as 172.16.0.0/16"
+    if services.prefixlen > 27:
+        yield "service_cidr", f"{services} is too small: the DNS service takes its tenth address; use a /24 or larger"
+
+
+def _range_faults(ranges: dict[str, IPv4Network]) -> Iterator[tuple[str, str]]:
+    names = {"vnet_cidr": "vnetCidr", "service_cidr": "serviceCidr", "pod_cidr": "podCidr"}
+    for field, network in ranges.items():
+        for bad in FORBIDDEN:
+            if network.overlaps(bad):
+                yield field, f"{network} overlaps {bad}, which AKS refuses: choose another private range"
+    fields = list(ranges)
+    for index, field in enumerate(fields):
+        for other in fields[:index]:
+            if ranges[field].overlaps(ranges[other]):
+                yield field, f"{ranges[field]} overlaps {names[other]} {ranges[other]}: choose ranges that lie apart"
