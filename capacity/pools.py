@@ -99,7 +99,7 @@ def plan_pool(key: str, pool: Pool, catalogue: Catalogue) -> PoolPlan:
     size = catalogue.size(size_name(pool))
     if size is None:
         raise LookupError(f"pool {key}: size {size_name(pool)!r} is not in the catalogue")
-    spot = pool.spot_settings
+    spot = pool.spot
     resource = gpu_resource(size) if pool.is_gpu else None
     plugin_config = _device_plugin_config(pool.gpu) if resource == "nvidia.com/gpu" else None
     labels = {

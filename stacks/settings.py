@@ -1,22 +1,87 @@
 """What a stack file may say: the only schema of Trainyard's settings.
 
-Owns the models, their bounds and the rules that one file must keep by itself. Does not know which sizes
-Azure sells where: that is asked of a `Catalogue`, handed in by the caller, so that this package imports
-nothing of ours. Reading a file and reporting all its errors at once: `stacks/loading.py`.
+Owns the models and the bounds of each single value. Rules between values are in `stacks/rules.py`; what needs the
+catalogue of sizes, in `capacity/checks.py`, whose `load` reports all errors of a file at once and is how a program
+gets a `Stack`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+
+def _not_boolean(value: Any) -> Any:
+    """YAML's `yes` and `true` are no numbers, though Python counts them as 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "is not a number")
+    return value
+
+
+def _true_or_false(value: Any) -> Any:
+    """`true` and `false`, as text too, as `pulumi config set` writes them; 1, `on` and `y` are somebody's slip."""
+    words = {"true": True, "false": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise PydanticCustomError("bool_type", "is neither true nor false")
+    return value
+
+
+def _number_as_text(value: Any) -> Any:
+    """A zone or a surge is a name for Azure and a number for who writes it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _network(value: str) -> str:
+    try:
+        network = IPv4Network(value, strict=False)
+    except (AddressValueError, NetmaskValueError, ValueError) as error:
+        raise PydanticCustomError("cidr", "is no IPv4 range in CIDR form, as `10.0.0.0/16`") from error
+    prefix = value.partition("/")[2]
+    if not prefix.isdigit() or str(network) != value:
+        raise PydanticCustomError(
+            "cidr", "is not written as the range it means: write `{network}`", {"network": str(network)}
+        )
+    return value
+
+
+def _price(value: float) -> float:
+    if value != -1 and value <= 0:
+        raise PydanticCustomError("price", "is no price: above 0, or -1 for up to the on-demand price")
+    return value
+
+
+def _spot_mapping(value: Any) -> Any:
+    """`true` is a mapping with nothing in it, `false` is none."""
+    if isinstance(value, Spot | dict) or value is None:
+        return value  # pyright: ignore[reportUnknownVariableType]  (an arbitrary mapping, which pydantic judges)
+    try:
+        return {} if _true_or_false(value) else None
+    except PydanticCustomError:
+        raise PydanticCustomError(
+            "spot_type", "is neither true nor false nor a mapping with maxPrice and evictionPolicy"
+        ) from None
+
 
 PoolClass = Literal["cpu", "light-gpu", "heavy-gpu"]
 Role = Literal["train", "serve"]
 MigProfile = Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]
-Zone = Literal["1", "2", "3"]
-Cidr = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", examples=["10.0.0.0/16"])]
+Zone = Annotated[Literal["1", "2", "3"], BeforeValidator(_number_as_text, json_schema_input_type=str | int)]
+Whole = Annotated[int, BeforeValidator(_not_boolean)]
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+Cidr = Annotated[str, AfterValidator(_network), Field(examples=["10.0.0.0/16"])]
+ObjectId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+Surge = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | int),
+    Field(pattern=r"^(1000|[1-9]\d{0,2}|100%|[1-9]\d?%)$", examples=["1", "33%"]),
+]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
@@ -26,13 +91,17 @@ POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
 class Settings(BaseModel):
     """Base of every settings model: camelCase in YAML, unknown keys refused, frozen."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class Spot(Settings):
     """Machines that Azure may take back at any time, for a fraction of the price."""
 
-    max_price: Annotated[float, Field(description="US dollars an hour at most; -1: up to the on-demand price.")] = -1
+    max_price: Annotated[
+        Number, AfterValidator(_price), Field(description="US dollars an hour at most; -1: up to the on-demand price.")
+    ] = -1
     eviction_policy: Annotated[
         Literal["Delete", "Deallocate"],
         Field(description="What an eviction does. Deallocated machines go on counting against quota."),
@@ -42,7 +111,7 @@ class Spot(Settings):
 class OsDisk(Settings):
     """The disk a node boots from."""
 
-    size_gib: Annotated[int, Field(ge=30, le=2048, description="GiB; images of GPU frameworks need room.")] = 128
+    size_gib: Annotated[Whole, Field(ge=30, le=2048, description="GiB; images of GPU frameworks need room.")] = 128
     type: Annotated[
         Literal["auto", "Ephemeral", "Managed"],
         Field(description="`auto`: on the machine's own disk where the size has room for it, else managed."),
@@ -56,7 +125,7 @@ class Gpu(Settings):
         Literal["whole", "time-slicing", "mig"],
         Field(description="One pod a GPU, `replicas` pods a GPU in turns, or hardware partitions."),
     ] = "whole"
-    replicas: Annotated[int | None, Field(ge=2, le=48, description="Pods a GPU, with time-slicing only.")] = None
+    replicas: Annotated[Whole | None, Field(ge=2, le=48, description="Pods a GPU, with time-slicing only.")] = None
     mig_profile: Annotated[MigProfile | None, Field(description="AKS's GPU instance profile, with mig only.")] = None
     mig_strategy: Annotated[
         Literal["single"],
@@ -71,10 +140,12 @@ class Gpu(Settings):
 class PoolScaling(Settings):
     """Scale-down settings of one pool that differ from the profile's."""
 
-    unneeded_minutes: Annotated[int | None, Field(ge=1, le=1440, description="Idle minutes before a node goes.")] = None
-    utilization_threshold: Annotated[float | None, Field(ge=0, le=1, description="Below it a node may go.")] = None
+    unneeded_minutes: Annotated[Whole | None, Field(ge=1, le=1440, description="Idle minutes before a node goes.")] = (
+        None
+    )
+    utilization_threshold: Annotated[Number | None, Field(ge=0, le=1, description="Below it a node may go.")] = None
     gpu_utilization_threshold: Annotated[
-        float | None, Field(ge=0, le=1, description="The same for GPUs; 0: only empty nodes go.")
+        Number | None, Field(ge=0, le=1, description="The same for GPUs; 0: only empty nodes go.")
     ] = None
 
 
@@ -85,14 +156,16 @@ class Pool(Settings):
     vm_size: Annotated[
         str | None, Field(description="Azure VM size, as in `Standard_NC4as_T4_v3`; default: the class's.")
     ] = None
-    min: Annotated[int, Field(ge=0, le=1000, description="Machines kept when nothing waits.")] = 0
-    max: Annotated[int, Field(ge=1, le=1000, description="Machines at most; quota is checked against it.")]
+    min: Annotated[Whole, Field(ge=0, le=1000, description="Machines kept when nothing waits.")] = 0
+    max: Annotated[Whole, Field(ge=1, le=1000, description="Machines at most; quota is checked against it.")]
     role: Annotated[Role, Field(description="What runs here: training jobs or services.")] = "train"
-    spot: Annotated[bool | Spot, Field(description="Spot machines: `true`, or a mapping for price and eviction.")] = (
-        False
-    )
+    spot: Annotated[
+        Spot | None,
+        BeforeValidator(_spot_mapping, json_schema_input_type=bool | Spot | None),
+        Field(description="Spot machines: `true`, or a mapping for price and eviction."),
+    ] = None
     priority: Annotated[
-        int, Field(ge=1, le=1000, description="Pools with a higher number are grown first (priority expander).")
+        Whole, Field(ge=1, le=1000, description="Pools with a higher number are grown first (priority expander).")
     ] = 50
     zones: Annotated[tuple[Zone, ...], Field(description="Availability zones; one is best: see docs.")] = ()
     labels: Annotated[dict[str, str], Field(description="Kubernetes labels on top of Trainyard's own.")] = {}
@@ -101,19 +174,23 @@ class Pool(Settings):
         Field(description="`key=value:Effect`, on top of the class's own.", examples=[["a=b:NoSchedule"]]),
     ] = ()
     tags: Annotated[dict[str, str], Field(description="Azure tags on the machines.")] = {}
-    os_disk: OsDisk = OsDisk()
-    max_pods: Annotated[int, Field(ge=10, le=250, description="Pods a node at most.")] = 110
-    gpu: Gpu = Gpu()
+    os_disk: Annotated[OsDisk, Field(description="The disk a node boots from.")] = OsDisk()
+    max_pods: Annotated[Whole, Field(ge=10, le=250, description="Pods a node at most.")] = 110
+    gpu: Annotated[Gpu, Field(description="How GPUs are handed to pods; GPU classes only.")] = Gpu()
     surge: Annotated[
-        str | None,
-        Field(pattern=r"^(\d{1,3}%|\d{1,3})$", description="Extra machines in an upgrade: a number or a percentage."),
+        Surge | None,
+        Field(description="Extra machines in an upgrade: a number or a percentage; default: 1. None on spot pools."),
     ] = None
     capacity_reservation_group: Annotated[
-        str | None, Field(description="Resource id of a capacity reservation group to draw machines from.")
+        str | None,
+        Field(
+            pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/capacityReservationGroups/[^/]+$",
+            description="Resource id of a capacity reservation group to draw machines from.",
+        ),
     ] = None
-    proximity_group: Annotated[bool, Field(description="Keep the machines close together, for fast networks.")] = False
-    encryption_at_host: Annotated[bool, Field(description="Encrypt disks on the host; a feature to register.")] = False
-    scaling: PoolScaling = PoolScaling()
+    proximity_group: Annotated[Flag, Field(description="Keep the machines close together, for fast networks.")] = False
+    encryption_at_host: Annotated[Flag, Field(description="Encrypt disks on the host; a feature to register.")] = False
+    scaling: Annotated[PoolScaling, Field(description="Scale-down settings of this pool alone.")] = PoolScaling()
 
     @property
     def is_gpu(self) -> bool:
@@ -121,27 +198,14 @@ class Pool(Settings):
         return self.pool_class != "cpu"
 
     @property
-    def spot_settings(self) -> Spot | None:
-        """Price and eviction policy of a spot pool, None for an on-demand one."""
-        if isinstance(self.spot, Spot):
-            return self.spot
-        return Spot() if self.spot else None
-
-    @property
     def max_surge(self) -> str | None:
         """AKS's maxSurge: always set, as the documents name two defaults; none on spot, where AKS refuses it."""
-        return None if self.spot_settings else self.surge or "1"
+        return None if self.spot else self.surge or "1"
 
     @property
     def surge_nodes(self) -> int:
         """Machines that an upgrade may add to the pool at its maximum."""
         return surge_nodes(self.max_surge, self.max) if self.max_surge else 0
-
-    @model_validator(mode="after")
-    def _min_is_not_above_max(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}: raise max or lower min")
-        return self
 
 
 def surge_nodes(surge: str, nodes: int) -> int:
@@ -157,11 +221,11 @@ class SystemPool(Settings):
     """The pool that runs Kubernetes' own pods; nothing else is scheduled there."""
 
     vm_size: Annotated[str, Field(description="Azure VM size; AKS refuses the B series here.")] = "Standard_D4ds_v5"
-    count: Annotated[int, Field(ge=1, le=100, description="Machines; three where it must stay up.")] = 2
+    count: Annotated[Whole, Field(ge=1, le=100, description="Machines; three where it must stay up.")] = 2
     zones: Annotated[tuple[Zone, ...], Field(description="Availability zones to spread over.")] = ()
-    os_disk: OsDisk = OsDisk()
-    max_pods: Annotated[int, Field(ge=30, le=250, description="Pods a node at most.")] = 110
-    surge: Annotated[str, Field(pattern=r"^(\d{1,3}%|\d{1,3})$", description="Extra machines in an upgrade.")] = "1"
+    os_disk: Annotated[OsDisk, Field(description="The disk a node boots from.")] = OsDisk()
+    max_pods: Annotated[Whole, Field(ge=30, le=250, description="Pods a node at most.")] = 110
+    surge: Annotated[Surge, Field(description="Extra machines in an upgrade: a number or a percentage.")] = "1"
 
     @property
     def surge_nodes(self) -> int:
@@ -175,15 +239,21 @@ class MaintenanceWindow(Settings):
     day: Annotated[Day, Field(description="Day of the week.")] = "Sunday"
     start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Hour and minute.")] = "02:00"
     utc_offset: Annotated[str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$", description="Of `start`.")] = "+00:00"
-    duration_hours: Annotated[int, Field(ge=4, le=24, description="Hours; AKS wants four at least.")] = 6
+    duration_hours: Annotated[Whole, Field(ge=4, le=24, description="Hours; AKS wants four at least.")] = 6
 
 
 class Upgrades(Settings):
     """What AKS may upgrade by itself. Left out: `patch` and `NodeImage` in managed mode, nothing in deployment mode."""
 
-    cluster: Annotated[Literal["none", "patch", "stable", "rapid", "node-image"] | None, Field()] = None
-    node_os: Annotated[Literal["None", "Unmanaged", "SecurityPatch", "NodeImage"] | None, Field()] = None
-    window: MaintenanceWindow = MaintenanceWindow()
+    cluster: Annotated[
+        Literal["none", "patch", "stable", "rapid", "node-image"] | None,
+        Field(description="AKS's channel for Kubernetes versions; only `none` in deployment mode."),
+    ] = None
+    node_os: Annotated[
+        Literal["None", "Unmanaged", "SecurityPatch", "NodeImage"] | None,
+        Field(description="AKS's channel for node images; only `None` in deployment mode."),
+    ] = None
+    window: Annotated[MaintenanceWindow, Field(description="When AKS may upgrade.")] = MaintenanceWindow()
 
 
 class Cluster(Settings):
@@ -194,11 +264,18 @@ class Cluster(Settings):
         "Standard"
     )
     administrators: Annotated[
-        tuple[str, ...], Field(description="Object ids of the Entra groups that administer the cluster.")
+        tuple[ObjectId, ...], Field(description="Object ids of the Entra groups that administer the cluster.")
     ] = ()
-    private: Annotated[bool, Field(description="The API server gets a private address only.")] = False
+    deployers: Annotated[
+        tuple[ObjectId, ...],
+        Field(
+            description="Object ids of people and pipelines that deploy; empty: whoever deploys. "
+            "Two who take turns need both."
+        ),
+    ] = ()
+    private: Annotated[Flag, Field(description="The API server gets a private address only.")] = False
     authorized_ip_ranges: Annotated[
-        tuple[Cidr, ...], Field(description="Who may reach a public API server; empty: everyone.")
+        tuple[Cidr, ...], Field(max_length=200, description="Who may reach a public API server; empty: everyone.")
     ] = ()
     os_sku: Annotated[Literal["Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux"], Field(description="Node OS.")] = (
         "Ubuntu"
@@ -206,8 +283,8 @@ class Cluster(Settings):
     protect: Annotated[
         bool, Field(description="Refuse to delete or replace the cluster; `false` where `pulumi destroy` may.")
     ] = True
-    system_pool: SystemPool = SystemPool()
-    upgrades: Upgrades = Upgrades()
+    system_pool: Annotated[SystemPool, Field(description="The pool of Kubernetes' own pods.")] = SystemPool()
+    upgrades: Annotated[Upgrades, Field(description="What AKS may upgrade by itself.")] = Upgrades()
 
 
 class Network(Settings):
@@ -224,13 +301,13 @@ class Network(Settings):
         Cidr | None, Field(description="A /24 a node. A change replaces the cluster. Default: room for 5,000 nodes.")
     ] = None
     service_cidr: Annotated[Cidr, Field(description="Kubernetes services.")] = "172.16.0.0/16"
-    outbound_ips: Annotated[int, Field(ge=1, le=16, description="Public addresses of the NAT gateway.")] = 1
+    outbound_ips: Annotated[Whole, Field(ge=1, le=16, description="Public addresses of the NAT gateway.")] = 1
 
 
 class Share(Settings):
     """One Azure Files share, mounted by many pods."""
 
-    size_gib: Annotated[int, Field(ge=1, le=102400, description="GiB; premium shares from 100.")]
+    size_gib: Annotated[Whole, Field(ge=1, le=102400, description="GiB; premium shares from 100.")]
     tier: Annotated[Literal["standard", "premium"], Field(description="HDD, or SSD billed by provisioned size.")] = (
         "standard"
     )
@@ -241,13 +318,13 @@ class Files(Settings):
     """Azure Files."""
 
     shares: Annotated[dict[str, Share], Field(description="Share name to its settings.")] = {}
-    dynamic: Annotated[bool, Field(description="StorageClasses for claims that jobs make themselves.")] = True
+    dynamic: Annotated[Flag, Field(description="StorageClasses for claims that jobs make themselves.")] = True
 
 
 class Storage(Settings):
     """Where training data lives."""
 
-    files: Files = Files()
+    files: Annotated[Files, Field(description="Azure Files: shares that many pods mount.")] = Files()
 
 
 class Autoscaler(Settings):
@@ -274,13 +351,13 @@ class Registry(Settings):
 class Stack(Settings):
     """Everything a stack file says under `trainyard:`."""
 
-    location: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+$", description="Azure region, as in `westeurope`.")]
-    cluster: Cluster = Cluster()
-    network: Network = Network()
+    location: Annotated[str, Field(description="Azure region, as in `westeurope`.")]
+    cluster: Annotated[Cluster, Field(description="The AKS cluster.")] = Cluster()
+    network: Annotated[Network, Field(description="Address ranges and egress.")] = Network()
     pools: Annotated[dict[str, Pool], Field(min_length=1, description="Pool name (7 characters at most) to pool.")]
-    storage: Storage = Storage()
-    autoscaler: Autoscaler = Autoscaler()
-    registry: Registry = Registry()
+    storage: Annotated[Storage, Field(description="Where training data lives.")] = Storage()
+    autoscaler: Annotated[Autoscaler, Field(description="Who adds and removes machines, and how.")] = Autoscaler()
+    registry: Annotated[Registry, Field(description="The container registry.")] = Registry()
     tags: Annotated[dict[str, str], Field(description="Azure tags on everything.")] = {}
     allow_replacement: Annotated[
         tuple[str, ...], Field(description="Pools whose running machines a replacement may end.")
