@@ -1,0 +1,1 @@
+"""The platform's parts: one `pulumi.ComponentResource` a file."""

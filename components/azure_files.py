@@ -1,0 +1,272 @@
+"""Azure Files: shares that many pods mount at once.
+
+Owns one storage account per tier and protocol (Azure serves SMB and NFS, HDD and SSD, from different accounts),
+each behind a private endpoint with public access off; the shares; and what jobs see of them: a volume and a claim
+per share, and StorageClasses for claims that jobs make themselves. Does not own the file system inside the
+cluster, which is faster past a few gigabytes.
+
+Keys: no key is ever in the stack. NFS knows none. SMB mounts with the nodes' identity where AKS can (1.34), and
+the account then has no keys; before that the CSI driver fetches the key itself, with a role on this account alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_azure_native import storage
+
+from components.environment import Environment
+from components.naming import resource_group_name, storage_account_name
+from components.network import Network
+from components.private_endpoint import PrivateEndpoint
+from components.roles import (
+    STORAGE_ACCOUNT_CONTRIBUTOR,
+    STORAGE_ACCOUNT_KEY_OPERATOR,
+    STORAGE_FILE_SMB_ADMIN,
+    assign_role,
+    role_id,
+)
+from stacks.settings import Files, Share
+
+DRIVER = "file.csi.azure.com"
+NAMESPACE = "default"
+KEYLESS_SMB_SINCE = (1, 34)
+"""AKS mounts SMB with a managed identity from this version (`mountWithManagedIdentity`)."""
+_DELETED_SHARES_KEPT_DAYS = 7
+_SMB_MOUNT = ["dir_mode=0777", "file_mode=0777", "mfsymlinks", "cache=strict", "nosharesock", "actimeo=30"]
+_NFS_MOUNT = ["nconnect=4", "noresvport", "actimeo=30"]
+
+
+@dataclass(frozen=True)
+class AccountKind:
+    """One kind of account: what it costs and how it is spoken to."""
+
+    tier: str
+    protocol: str
+
+    @property
+    def purpose(self) -> str:
+        """Goes into the account's name."""
+        return ("" if self.tier == "standard" else "p") + self.protocol
+
+    @property
+    def sku(self) -> str:
+        """Azure's SKU: HDD or SSD, three copies in one zone's data centre."""
+        return "Standard_LRS" if self.tier == "standard" else "Premium_LRS"
+
+    @property
+    def mount_options(self) -> list[str]:
+        """How nodes mount it."""
+        return _NFS_MOUNT if self.protocol == "nfs" else _SMB_MOUNT
+
+
+DYNAMIC = {"files-smb": AccountKind("standard", "smb"), "files-nfs": AccountKind("premium", "nfs")}
+"""StorageClass to the account that its volumes come from."""
+
+
+def account_kinds(settings: Files) -> list[AccountKind]:
+    """The accounts that a stack's shares and StorageClasses need, in a stable order."""
+    kinds = {AccountKind(share.tier, share.protocol) for share in settings.shares.values()}
+    if settings.dynamic:
+        kinds.update(DYNAMIC.values())
+    return sorted(kinds, key=lambda kind: kind.purpose)
+
+
+def keyless(kind: AccountKind, kubernetes_version: str) -> bool:
+    """Whether an account of this kind can do without shared keys."""
+    major, minor = (int(part) for part in kubernetes_version.split(".")[:2])
+    return kind.protocol == "nfs" or (major, minor) >= KEYLESS_SMB_SINCE
+
+
+class AzureFiles(pulumi.ComponentResource):
+    """The shares of one environment.
+
+    Args:
+        environment: gives names, location and tags.
+        resource_group: name of the group to live in.
+        settings: the shares, and whether jobs may make their own.
+        kubernetes_version: decides how SMB signs in.
+        network: where the private endpoints go.
+        cluster_principal_id: the control plane's identity: its CSI controller makes dynamic shares.
+        kubelet_principal_id: the nodes' identity: they mount with it.
+        provider: the cluster.
+    """
+
+    share_claims: dict[str, str]
+    """Share to the claim that pods in `default` mount it by."""
+    storage_classes: list[str]
+    accounts: dict[str, str]
+    """`<tier>-<protocol>` to the account's name."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        environment: Environment,
+        resource_group: pulumi.Input[str],
+        settings: Files,
+        kubernetes_version: str,
+        network: Network,
+        cluster_principal_id: pulumi.Input[str],
+        kubelet_principal_id: pulumi.Input[str],
+        provider: kubernetes.Provider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("trainyard:components:AzureFiles", name, None, opts)
+        self._label = name
+        self._environment = environment
+        self._resource_group = resource_group
+        self._group_name = resource_group_name(environment.name, environment.location)
+        self._kubernetes_version = kubernetes_version
+        self._objects = pulumi.ResourceOptions(parent=self, provider=provider)
+        self._ready: dict[AccountKind, list[pulumi.Resource]] = {}
+        self._made: dict[AccountKind, storage.StorageAccount] = {}
+        self.accounts, self.share_claims = {}, {}
+        for kind in account_kinds(settings):
+            self._account(kind, network, cluster_principal_id, kubelet_principal_id)
+        for share_name, share in settings.shares.items():
+            self._share(share_name, share)
+        self.storage_classes = list(DYNAMIC) if settings.dynamic else []
+        for class_name in self.storage_classes:
+            self._storage_class(class_name, DYNAMIC[class_name])
+        self.register_outputs({"shareClaims": self.share_claims, "storageClasses": self.storage_classes})
+
+    def _account(
+        self, kind: AccountKind, network: Network, controller: pulumi.Input[str], kubelet: pulumi.Input[str]
+    ) -> None:
+        label = f"{self._label}-{kind.tier}-{kind.protocol}"
+        account_name = storage_account_name(kind.purpose, self._environment.name, self._environment.unique)
+        child = pulumi.ResourceOptions(parent=self)
+        account = storage.StorageAccount(
+            label,
+            resource_group_name=self._resource_group,
+            account_name=account_name,
+            location=self._environment.location,
+            kind="StorageV2" if kind.tier == "standard" else "FileStorage",
+            sku=storage.SkuArgs(name=kind.sku),
+            public_network_access="Disabled",
+            network_rule_set=storage.NetworkRuleSetArgs(default_action="Deny", bypass="None"),
+            allow_shared_key_access=not keyless(kind, self._kubernetes_version),
+            allow_blob_public_access=False,
+            allow_cross_tenant_replication=False,
+            minimum_tls_version="TLS1_2",
+            enable_https_traffic_only=kind.protocol != "nfs",
+            tags=self._environment.tags,
+            opts=child,
+        )
+        storage.FileServiceProperties(
+            label,
+            resource_group_name=self._resource_group,
+            account_name=account.name,
+            file_services_name="default",
+            share_delete_retention_policy=storage.DeleteRetentionPolicyArgs(
+                enabled=True, days=_DELETED_SHARES_KEPT_DAYS
+            ),
+            opts=child,
+        )
+        endpoint = PrivateEndpoint(
+            label,
+            environment=self._environment,
+            resource_group=self._resource_group,
+            network=network,
+            target_id=account.id,
+            target_name=account_name,
+            service="file",
+            opts=child,
+        )
+        grants = {"manages": (STORAGE_ACCOUNT_CONTRIBUTOR, controller)}
+        if kind.protocol == "smb":
+            mounts = STORAGE_FILE_SMB_ADMIN if keyless(kind, self._kubernetes_version) else STORAGE_ACCOUNT_KEY_OPERATOR
+            grants["mounts"] = (mounts, kubelet)
+        roles = [
+            assign_role(
+                f"{label}-{verb}",
+                environment=self._environment,
+                role=role_id(self._environment, role),
+                principal_id=principal,
+                scope=account.id,
+                opts=child,
+            )
+            for verb, (role, principal) in grants.items()
+        ]
+        self.accounts[f"{kind.tier}-{kind.protocol}"] = account_name
+        self._made[kind] = account
+        self._ready[kind] = [endpoint.ready, *roles]
+
+    def _share(self, share_name: str, share: Share) -> None:
+        kind = AccountKind(share.tier, share.protocol)
+        made = storage.FileShare(
+            f"{self._label}-{share_name}",
+            resource_group_name=self._resource_group,
+            account_name=self._made[kind].name,
+            share_name=share_name,
+            share_quota=share.size_gib,
+            enabled_protocols="NFS" if share.protocol == "nfs" else "SMB",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        account_name = self.accounts[f"{kind.tier}-{kind.protocol}"]
+        volume = kubernetes.core.v1.PersistentVolume(
+            f"{self._label}-{share_name}",
+            metadata={"name": f"files-{share_name}"},
+            spec={
+                "capacity": {"storage": f"{share.size_gib}Gi"},
+                "access_modes": ["ReadWriteMany"],
+                "persistent_volume_reclaim_policy": "Retain",
+                "storage_class_name": "",
+                "mount_options": kind.mount_options,
+                "csi": {
+                    "driver": DRIVER,
+                    "volume_handle": f"{self._group_name}#{account_name}#{share_name}",
+                    "volume_attributes": {
+                        "resourceGroup": self._group_name,
+                        "storageAccount": account_name,
+                        "shareName": share_name,
+                        "server": f"{account_name}.file.core.windows.net",
+                        **self._sign_in(kind),
+                    },
+                },
+            },
+            opts=pulumi.ResourceOptions.merge(
+                self._objects, pulumi.ResourceOptions(depends_on=[made, *self._ready[kind]])
+            ),
+        )
+        kubernetes.core.v1.PersistentVolumeClaim(
+            f"{self._label}-{share_name}",
+            metadata={"name": share_name, "namespace": NAMESPACE},
+            spec={
+                "access_modes": ["ReadWriteMany"],
+                "storage_class_name": "",
+                "volume_name": volume.metadata.name,
+                "resources": {"requests": {"storage": f"{share.size_gib}Gi"}},
+            },
+            opts=self._objects,
+        )
+        self.share_claims[share_name] = f"{NAMESPACE}/{share_name}"
+
+    def _storage_class(self, class_name: str, kind: AccountKind) -> None:
+        account_name = self.accounts[f"{kind.tier}-{kind.protocol}"]
+        kubernetes.storage.v1.StorageClass(
+            f"{self._label}-{class_name}",
+            metadata={"name": class_name},
+            provisioner=DRIVER,
+            parameters={
+                "skuName": kind.sku,
+                "resourceGroup": self._group_name,
+                "storageAccount": account_name,
+                "server": f"{account_name}.file.core.windows.net",
+                **self._sign_in(kind),
+            },
+            reclaim_policy="Delete",
+            allow_volume_expansion=True,
+            volume_binding_mode="Immediate",
+            mount_options=kind.mount_options,
+            opts=pulumi.ResourceOptions.merge(self._objects, pulumi.ResourceOptions(depends_on=self._ready[kind])),
+        )
+
+    def _sign_in(self, kind: AccountKind) -> dict[str, str]:
+        """The CSI driver's own parameters for protocol and sign-in."""
+        if kind.protocol == "smb" and keyless(kind, self._kubernetes_version):
+            return {"protocol": "smb", "mountWithManagedIdentity": "true"}
+        return {"protocol": kind.protocol}

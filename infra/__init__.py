@@ -1,0 +1,1 @@
+"""The program: a stack file in, a platform out."""

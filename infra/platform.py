@@ -1,0 +1,211 @@
+"""How the parts of the platform are wired together.
+
+Owns the order and the hand-overs, and nothing else: what a part makes, it decides itself.
+"""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_azure_native import authorization
+
+from capacity.catalogue import load_catalogue
+from capacity.network_plan import plan_network
+from capacity.pools import PoolPlan, plan_pools
+from capacity.prediction import pool_tags
+from components.autoscaler import Autoscaler, Priorities
+from components.azure_files import AzureFiles
+from components.cluster import Cluster
+from components.cluster_access import ClusterAccess
+from components.cluster_identity import ClusterIdentity
+from components.environment import Environment
+from components.gpu_device_plugin import GpuDevicePlugin
+from components.live import read_live_cluster, refusals
+from components.naming import cluster_name, resource_group_name
+from components.network import Network
+from components.node_pool import NodePool, physical_name
+from components.placement import PlacementRights
+from components.registry import Registry
+from components.resource_group import ResourceGroup
+from infra.aliases import without_version_aliases
+from stacks.settings import Stack
+
+
+def environment(settings: Stack) -> Environment:
+    """Who deploys where: the stack's settings and the account that Azure's provider is signed in with."""
+    client = authorization.get_client_config()
+    return Environment(
+        project=pulumi.get_project(),
+        name=pulumi.get_stack(),
+        location=settings.location,
+        subscription_id=client.subscription_id,
+        tenant_id=client.tenant_id,
+        deployer_id=client.object_id,
+        extra_tags=dict(settings.tags),
+    )
+
+
+class Platform(pulumi.ComponentResource):
+    """One environment: everything that a stack file asks for.
+
+    Args:
+        environment: where and for whom.
+        settings: the validated stack file.
+
+    Raises:
+        pulumi.RunError: the change would end running jobs, or replace the cluster (`components/live.py`).
+    """
+
+    outputs: dict[str, pulumi.Input[object]]
+
+    def __init__(
+        self, name: str, *, environment: Environment, settings: Stack, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(
+            "trainyard:infra:Platform",
+            name,
+            None,
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[without_version_aliases])),
+        )
+        child = pulumi.ResourceOptions(parent=self)
+        managed = settings.autoscaler.mode == "managed"
+        pools = plan_pools(settings, load_catalogue())
+        plan = plan_network(settings)
+        _refuse_what_destroys(environment, settings, pools)
+
+        group = ResourceGroup("platform", environment=environment, opts=child)
+        network = Network(
+            "network",
+            environment=environment,
+            resource_group=group.name,
+            plan=plan,
+            outbound_ips=settings.network.outbound_ips,
+            opts=child,
+        )
+        identity = ClusterIdentity(
+            "identity",
+            environment=environment,
+            resource_group=group.name,
+            node_subnet_id=network.node_subnet_id,
+            opts=child,
+        )
+        registry = Registry(
+            "registry",
+            environment=environment,
+            resource_group=group.name,
+            settings=settings.registry,
+            puller_id=identity.kubelet.principal_id,
+            opts=child,
+        )
+        cluster = Cluster(
+            "cluster",
+            environment=environment,
+            resource_group=group.name,
+            settings=settings,
+            plan=plan,
+            node_subnet_id=network.node_subnet_id,
+            identity=identity,
+            opts=child,
+        )
+        access = ClusterAccess(
+            "access",
+            environment=environment,
+            resource_group=group.name,
+            cluster=cluster,
+            deployers=settings.cluster.deployers,
+            opts=child,
+        )
+        placement = PlacementRights(
+            "placement", environment=environment, pools=pools, principal_id=identity.principal_id, opts=child
+        )
+        node_pools = {
+            key: NodePool(
+                key,
+                environment=environment,
+                resource_group=group.name,
+                cluster_name=cluster.name,
+                kubernetes_version=settings.cluster.kubernetes_version,
+                os_sku=settings.cluster.os_sku,
+                plan=pool,
+                node_subnet_id=network.node_subnet_id,
+                tags=pool_tags(
+                    pool,
+                    location=environment.location,
+                    autoscaler=settings.autoscaler,
+                    autoscaler_name=cluster_name(environment.name),
+                    tags={**environment.tags, "trainyard-pool": key},
+                ),
+                managed_scaling=managed,
+                needs=placement.ready,
+                opts=child,
+            )
+            for key, pool in pools.items()
+        }
+        files = AzureFiles(
+            "files",
+            environment=environment,
+            resource_group=group.name,
+            settings=settings.storage.files,
+            kubernetes_version=settings.cluster.kubernetes_version,
+            network=network,
+            cluster_principal_id=identity.principal_id,
+            kubelet_principal_id=identity.kubelet.principal_id,
+            provider=access.provider,
+            opts=child,
+        )
+        GpuDevicePlugin("gpu", pools=pools, provider=access.provider, opts=child)
+        needs: list[pulumi.Resource] = []
+        if settings.autoscaler.expander == "priority":
+            needs.append(
+                Priorities("priorities", pools=settings.pools, provider=access.provider, opts=child).config_map
+            )
+        if not managed:
+            Autoscaler(
+                "autoscaler",
+                environment=environment,
+                resource_group=group.name,
+                settings=settings,
+                cluster=cluster,
+                node_subnet_id=network.node_subnet_id,
+                provider=access.provider,
+                needs=needs,
+                opts=child,
+            )
+        self.outputs = {
+            "resourceGroup": group.name,
+            "nodeResourceGroup": cluster.node_resource_group,
+            "clusterName": cluster.name,
+            "getCredentials": pulumi.Output.concat(
+                "az aks get-credentials --resource-group ", group.name, " --name ", cluster.name
+            ),
+            "kubeconfig": access.kubeconfig,
+            "registry": registry.login_server,
+            "pools": {key: _pool_output(pools[key], pool) for key, pool in node_pools.items()},
+            "shares": files.share_claims,
+            "storageClasses": files.storage_classes,
+            "storageAccounts": files.accounts,
+            "autoscaler": settings.autoscaler.mode,
+        }
+        self.register_outputs({})
+
+
+def _pool_output(plan: PoolPlan, pool: NodePool) -> dict[str, object]:
+    return {
+        "agentPool": pool.physical_name,
+        "class": plan.settings.pool_class,
+        "role": plan.settings.role,
+        "vmSize": plan.size.name,
+        "min": plan.settings.min,
+        "max": plan.settings.max,
+        "spot": plan.spot is not None,
+        "gpusPerNode": plan.gpus_per_node,
+    }
+
+
+def _refuse_what_destroys(environment: Environment, settings: Stack, pools: dict[str, PoolPlan]) -> None:
+    live = read_live_cluster(
+        resource_group_name(environment.name, environment.location), cluster_name(environment.name)
+    )
+    names = {key: physical_name(pool, settings.cluster.os_sku) for key, pool in pools.items()}
+    refused = refusals(live, settings, plan_network(settings), names)
+    if refused:
+        raise pulumi.RunError("\n".join(["This change is refused, and nothing was changed:", *refused]))
