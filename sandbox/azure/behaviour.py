@@ -5,6 +5,8 @@ schema, location, tags, references) when a behaviour is asked. Everything here r
 the store: an exception undoes it.
 """
 
+# ruff: noqa: ARG002 - the arguments are the interface; the base class needs few of them
+
 from __future__ import annotations
 
 import re
@@ -243,6 +245,11 @@ class Behaviour:
             f"The Resource '{path.namespace}/{local}' under resource group '{path.resource_group or '<null>'}' was "
             "not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
+
+    @property
+    def permission_type(self) -> str:
+        """The type as permissions write it, `<permission_type>/write`."""
+        return self.type
 
     @property
     def allowed_locations(self) -> frozenset[str]:

@@ -138,7 +138,7 @@ class Operations:
         return found[0] if found else None
 
     def _all(self, where: str, *values: object) -> list[Operation]:
-        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM operations {where}", values)  # noqa: S608
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM operations {where}", values)
         return [
             Operation(
                 row[0],

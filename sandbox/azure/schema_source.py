@@ -157,7 +157,7 @@ class _Package:
         if not isinstance(annotation, str):
             return annotation
         scope = {**vars(typing), "_models": self._models, "datetime": importlib.import_module("datetime")}
-        return eval(annotation, scope)  # noqa: S307 - annotations of Microsoft's installed packages
+        return eval(annotation, scope)
 
     def _old(self, model: Any) -> Iterator[tuple[str, Encoded]]:
         rules = cast(Mapping[str, Mapping[str, Any]], model._validation)
@@ -166,7 +166,9 @@ class _Package:
         for attribute, entry in cast(Mapping[str, Mapping[str, str]], model._attribute_map).items():
             rule = rules.get(attribute, {})
             field = self._wire(entry["type"], expand=not rule.get("readonly"))
-            enum = self._annotated(annotations[attribute], expand=False).get("enum") if attribute in annotations else None
+            enum = (
+                self._annotated(annotations[attribute], expand=False).get("enum") if attribute in annotations else None
+            )
             if enum:
                 field["enum"] = enum
             if rule.get("readonly"):
@@ -226,7 +228,9 @@ def main() -> None:
     """Write every file anew."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for package in SOURCES:
-        file_of(package).write_text(json.dumps(read(package), indent=None, separators=(",", ":"), sort_keys=True) + "\n")
+        file_of(package).write_text(
+            json.dumps(read(package), indent=None, separators=(",", ":"), sort_keys=True) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ class Store:
 
     def get(self, resource_id: str) -> Resource | None:
         """The resource of that id, None where there is none."""
-        row = self.connection.execute(f"SELECT {_COLUMNS} FROM resources WHERE key = ?", (key_of(resource_id),))  # noqa: S608
+        row = self.connection.execute(f"SELECT {_COLUMNS} FROM resources WHERE key = ?", (key_of(resource_id),))
         found = row.fetchone()
         return _resource(found) if found else None
 
@@ -135,7 +135,7 @@ class Store:
         """Every resource below that id, itself not among them, in the order of their ids."""
         low, high = _range(prefix_id)
         rows = self.connection.execute(
-            f"SELECT {_COLUMNS} FROM resources WHERE key > ? AND key < ? ORDER BY key",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM resources WHERE key > ? AND key < ? ORDER BY key",
             (low, high),
         )
         return [_resource(row) for row in rows]
@@ -144,12 +144,12 @@ class Store:
         """Every resource of that type, at any depth below `within` where given, in the order of their ids."""
         if within is None:
             rows = self.connection.execute(
-                f"SELECT {_COLUMNS} FROM resources WHERE type_key = ? ORDER BY key",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM resources WHERE type_key = ? ORDER BY key",
                 (resource_type.lower(),),
             )
         else:
             rows = self.connection.execute(
-                f"SELECT {_COLUMNS} FROM resources WHERE type_key = ? AND key > ? AND key < ? ORDER BY key",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM resources WHERE type_key = ? AND key > ? AND key < ? ORDER BY key",
                 (resource_type.lower(), *_range(within)),
             )
         return [_resource(row) for row in rows]

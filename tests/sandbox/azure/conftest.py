@@ -1,0 +1,178 @@
+"""A simulated Azure on a loopback port of its own, with real HTTPS, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sandbox.azure.server import Server
+from sandbox.home import Config, Home
+
+VERSION = "2024-05-01"
+
+
+@dataclass
+class Azure:
+    """A client of the running server."""
+
+    home: Home
+    config: Config
+    token: str
+
+    @property
+    def subscription(self) -> str:
+        return f"/subscriptions/{self.config.subscription_id}"
+
+    @property
+    def group(self) -> str:
+        return f"{self.subscription}/resourceGroups/rg"
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
+    ) -> requests.Response:
+        separator = "&" if "?" in path else "?"
+        url = (
+            f"{self.home.azure_url}{path}{separator}api-version={VERSION}"
+            if "api-version" not in path
+            else (f"{self.home.azure_url}{path.replace('api-version=none', '')}")
+        )
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        return requests.request(
+            method,
+            url,
+            json=body,
+            headers={"Authorization": f"Bearer {token or self.token}", **named},
+            verify=str(self.home.ca_bundle),
+            timeout=20,
+        )
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.call("GET", path, **options)
+
+    def put(self, path: str, body: Any, **options: Any) -> requests.Response:
+        return self.call("PUT", path, body, **options)
+
+    def make(self, path: str, body: Any) -> dict[str, Any]:
+        """PUT, wait until it is done, and read it."""
+        answer = self.put(path, body)
+        assert answer.status_code in (200, 201, 202), answer.text
+        self.wait(answer)
+        return self.get(path).json()
+
+    def wait(self, answer: requests.Response) -> str:
+        """The last state of the answer's operation."""
+        url = answer.headers.get("Azure-AsyncOperation")
+        if url is None:
+            return "Succeeded"
+        for _ in range(200):
+            state = self.call("GET", url.removeprefix(self.home.azure_url)).json()["status"]
+            if state != "InProgress":
+                return state
+            threading.Event().wait(0.05)
+        raise AssertionError(f"{url} does not end")
+
+    def remove(self, path: str) -> requests.Response:
+        answer = self.call("DELETE", path)
+        assert answer.status_code in (200, 202, 204), answer.text
+        self.wait(answer)
+        return answer
+
+    def refused(self, answer: requests.Response, status: int, code: str) -> str:
+        """The refusal's message."""
+        assert answer.status_code == status, answer.text
+        error = answer.json()["error"]
+        assert error["code"] == code, error
+        return error["message"]
+
+
+class Running:
+    """The server in a thread."""
+
+    def __init__(self, home: Home) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.server = Server(home)
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self.server.start(), self.loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+def sign_in(home: Home) -> str:
+    """The deployer's token."""
+    config = home.config
+    answer = requests.post(
+        f"{home.azure_url}/adfs/oauth2/v2.0/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_id": config.client_id,
+            "client_secret": config.client_secret,
+            "scope": f"{home.azure_url}/.default",
+        },
+        verify=str(home.ca_bundle),
+        timeout=20,
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["access_token"]
+
+
+def make_certificate(home: Home) -> None:
+    """A self-signed certificate that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    home.azure_cert.write_bytes(pem)
+    home.ca_bundle.write_bytes(pem)
+    home.azure_key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create(role_delay=0.5, boot_delay=0.2)
+    make_certificate(home)
+    return home
+
+
+@pytest.fixture
+def azure(home: Home) -> Iterator[Azure]:
+    """A running, signed-in Azure with the resource group `rg` in westeurope."""
+    running = Running(home)
+    try:
+        client = Azure(home, home.config, sign_in(home))
+        client.make(client.group, {"location": "westeurope"})
+        yield client
+    finally:
+        running.stop()
