@@ -57,7 +57,8 @@ def main() -> None:
     except OSError as error:
         logging.getLogger("sandbox.azure").exception("cannot serve")
         sys.exit(
-            f"the simulated Azure cannot serve {home.azure_url}: {error}. Is the port taken, are the certificates in {home.tls} missing?"
+            f"the simulated Azure cannot serve {home.azure_url}: {error}. "
+            f"Is the port taken, or are the certificates in {home.tls} missing?"
         )
 
 

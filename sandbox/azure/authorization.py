@@ -108,7 +108,7 @@ class Authorization:
             return
         scope = f"/subscriptions/{self._config.subscription_id}"
         name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}/owner/{self._config.object_id}"))
-        body = {
+        body: dict[str, Any] = {
             "id": f"{scope}/providers/{ASSIGNMENTS}/{name}",
             "name": name,
             "type": ASSIGNMENTS,

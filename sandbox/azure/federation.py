@@ -7,7 +7,7 @@ API server publishes.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -66,18 +66,14 @@ def _identity(store: Store, client_id: str) -> Resource | None:
 
 def _match(store: Store, identity: Resource, claims: dict[str, Any]) -> None:
     """The claims must be those of one credential, to the letter."""
-    given = (str(claims.get("iss")), str(claims.get("sub")), claims.get("aud"))
-    audiences = given[2] if isinstance(given[2], list) else [given[2]]
+    issuer, subject, audience = str(claims.get("iss")), str(claims.get("sub")), claims.get("aud")
+    audiences = {str(one) for one in (cast(list[Any], audience) if isinstance(audience, list) else [audience])}
     for credential in store.of_type(CREDENTIALS, identity.id):
         wanted = credential.properties
-        if (
-            wanted["issuer"] == given[0]
-            and wanted["subject"] == given[1]
-            and set(wanted["audiences"]) & set(map(str, audiences))
-        ):
+        if wanted["issuer"] == issuer and wanted["subject"] == subject and audiences & set(wanted["audiences"]):
             return
     raise AssertionRefused(
         "AADSTS700213: No matching federated identity record found for presented assertion: issuer "
-        f"'{given[0]}', subject '{given[1]}', audience {json.dumps(given[2])}. Check the federated credentials of "
+        f"'{issuer}', subject '{subject}', audience {json.dumps(sorted(audiences))}. Check the federated credentials of "
         f"'{identity.name}'."
     )

@@ -6,6 +6,7 @@ Owns the signing key (`tls/oauth.key`, made on first use) and every path that ne
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -27,6 +28,15 @@ from sandbox.home import Home
 LIFETIME = 3600
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
+
+
+class _Refused(Exception):  # noqa: N818 - reads as what happened
+    """A sign-in refused, in OAuth's words."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.error = error
 
 
 class Tokens:
@@ -115,8 +125,15 @@ class Tokens:
         }
 
     def _jwk(self) -> dict[str, Any]:
-        jwk: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(self._public, as_dict=True)
-        return {**jwk, "use": "sig", "alg": "RS256", "kid": self._key_id}
+        numbers = self._public.public_numbers()
+        return {
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": self._key_id,
+            "n": _base64url(numbers.n),
+            "e": _base64url(numbers.e),
+        }
 
     def _endpoints(self, api_version: str) -> Any:
         """Where the cloud's parts are: an object up to 2018, a list of clouds from 2019-05-01 on."""
@@ -140,42 +157,49 @@ class Tokens:
         ]
 
     def _token(self, form: Mapping[str, str]) -> Reply:
+        client_id = form.get("client_id", "")
+        try:
+            object_id = self._proven(client_id, form)
+        except _Refused as refused:
+            return Reply(refused.status, {"error": refused.error, "error_description": str(refused)})
+        audience = form.get("resource") or form["scope"].split(" ")[0].removesuffix("/.default")
+        return self._issued(audience, client_id, object_id)
+
+    def _proven(self, client_id: str, form: Mapping[str, str]) -> str:
+        """The object id of the application whose secret or assertion the form holds."""
         if form.get("grant_type") != "client_credentials":
-            return _refused(
+            raise _Refused(
                 400,
                 "unsupported_grant_type",
                 f"AADSTS70003: The app requested an unsupported grant type '{form.get('grant_type', '')}': the "
                 "sandbox knows client_credentials.",
             )
-        audience = form.get("resource") or form.get("scope", "").split(" ")[0].removesuffix("/.default")
-        if not audience:
-            return _refused(
-                400, "invalid_request", "AADSTS900144: The request body must contain the following parameter: 'scope'."
+        if not (form.get("resource") or form.get("scope")):
+            raise _Refused(
+                400, "invalid_request", "AADSTS900144: The request body must contain the parameter: 'scope'."
             )
-        client_id = form.get("client_id", "")
         if "client_assertion" in form:
             if form.get("client_assertion_type") != ASSERTION_TYPE:
-                return _refused(
+                raise _Refused(
                     400, "invalid_request", f"AADSTS50027: client_assertion_type must be '{ASSERTION_TYPE}'."
                 )
             try:
-                object_id = federation.principal_of(self._home, self._store, client_id, form["client_assertion"])
-            except federation.AssertionRefused as error:
-                return _refused(401, "invalid_client", str(error))
-            return self._issued(audience, client_id, object_id)
+                return federation.principal_of(self._home, self._store, client_id, form["client_assertion"])
+            except federation.AssertionRefused as refused:
+                raise _Refused(401, "invalid_client", str(refused)) from refused
         if client_id.lower() != self._config.client_id.lower():
-            return _refused(
+            raise _Refused(
                 400,
                 "unauthorized_client",
                 f"AADSTS700016: Application with identifier '{client_id}' was not found in the directory 'adfs'.",
             )
         if not hmac.compare_digest(form.get("client_secret", "").encode(), self._config.client_secret.encode()):
-            return _refused(
+            raise _Refused(
                 401,
                 "invalid_client",
                 f"AADSTS7000215: Invalid client secret provided for app '{client_id}': see `make env`.",
             )
-        return self._issued(audience, client_id, self._config.object_id)
+        return self._config.object_id
 
     def _issued(self, audience: str, client_id: str, object_id: str) -> Reply:
         now = int(time.time())
@@ -208,6 +232,12 @@ class Tokens:
         )
 
 
+def _base64url(number: int) -> str:
+    """A number as JSON web keys write it."""
+    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def _signing_key(home: Home) -> rsa.RSAPrivateKey:
     """The sandbox's own key, made whole on first use and kept."""
     file = home.tls / "oauth.key"
@@ -225,10 +255,6 @@ def _signing_key(home: Home) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{file} holds a {type(key).__name__}, not an RSA key: remove it and start again")
     return key
-
-
-def _refused(status: int, error: str, description: str) -> Reply:
-    return Reply(status, {"error": error, "error_description": description})
 
 
 def _unauthenticated(code: str, message: str) -> ArmError:

@@ -23,7 +23,7 @@ from sandbox.azure.behaviour import (
 )
 from sandbox.azure.errors import ArmError
 from sandbox.azure.ids import RESOURCE_GROUP_TYPE, parse
-from sandbox.azure.locations import locations
+from sandbox.azure.locations import Location, locations
 from sandbox.azure.operations import Operation
 from sandbox.azure.pipeline import paged
 from sandbox.azure.store import Resource
@@ -132,32 +132,24 @@ def _subscription(ctx: Context) -> Body:
     }
 
 
+def _location(ctx: Context, one: Location) -> Body:
+    shown: Body = {
+        "id": f"{ctx.subscription}/locations/{one['name']}",
+        "name": one["name"],
+        "type": "Region",
+        "displayName": one["displayName"],
+        "regionalDisplayName": one["displayName"],
+        "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+    }
+    if one["zones"]:
+        shown["availabilityZoneMappings"] = [
+            {"logicalZone": zone, "physicalZone": f"{one['name']}-az{zone}"} for zone in "123"
+        ]
+    return shown
+
+
 def _locations(ctx: Context, _request: Request, _body: Body) -> Reply:
-    return Reply(
-        200,
-        {
-            "value": [
-                {
-                    "id": f"{ctx.subscription}/locations/{one['name']}",
-                    "name": one["name"],
-                    "type": "Region",
-                    "displayName": one["displayName"],
-                    "regionalDisplayName": one["displayName"],
-                    "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
-                    **(
-                        {
-                            "availabilityZoneMappings": [
-                                {"logicalZone": z, "physicalZone": f"{one['name']}-az{z}"} for z in "123"
-                            ]
-                        }
-                        if one["zones"]
-                        else {}
-                    ),
-                }
-                for one in locations()
-            ]
-        },
-    )
+    return Reply(200, {"value": [_location(ctx, one) for one in locations()]})
 
 
 def _provider(ctx: Context, namespace: str) -> Body:
@@ -195,28 +187,23 @@ def _tenants(ctx: Context, _request: Request, _body: Body) -> Reply:
     return Reply(200, {"value": [{"id": f"/tenants/{tenant}", "tenantId": tenant, "displayName": "Trainyard sandbox"}]})
 
 
+def _subscriptions(ctx: Context, request: Request, _body: Body) -> Reply:
+    return paged(request, [_subscription(ctx)])
+
+
+def _one_subscription(ctx: Context, _request: Request, _body: Body) -> Reply:
+    return Reply(200, _subscription(ctx))
+
+
 _ONE = "/subscriptions/{subscription}"
+_READ = "Microsoft.Resources/subscriptions"
 register_route("GET", "/tenants", _tenants)
-register_route("GET", "/subscriptions", lambda ctx, request, _: paged(request, [_subscription(ctx)]))
-register_route(
-    "GET", _ONE, lambda ctx, _, __: Reply(200, _subscription(ctx)), action="Microsoft.Resources/subscriptions/read"
-)
-register_route("GET", _ONE + "/locations", _locations, action="Microsoft.Resources/subscriptions/locations/read")
-register_route("GET", _ONE + "/resourceGroups", _groups, action="Microsoft.Resources/subscriptions/resourceGroups/read")
-register_route("GET", _ONE + "/resources", _resources, action="Microsoft.Resources/subscriptions/resources/read")
-register_route(
-    "GET",
-    _ONE + "/resourceGroups/{group}/resources",
-    _resources,
-    action="Microsoft.Resources/subscriptions/resources/read",
-)
-register_route("GET", _ONE + "/providers", _providers, action="Microsoft.Resources/subscriptions/providers/read")
-register_route(
-    "GET", _ONE + "/providers/{namespace}", _one_provider, action="Microsoft.Resources/subscriptions/providers/read"
-)
-register_route(
-    "POST",
-    _ONE + "/providers/{namespace}/register",
-    _one_provider,
-    action="Microsoft.Resources/subscriptions/providers/read",
-)
+register_route("GET", "/subscriptions", _subscriptions)
+register_route("GET", _ONE, _one_subscription, action=f"{_READ}/read")
+register_route("GET", _ONE + "/locations", _locations, action=f"{_READ}/locations/read")
+register_route("GET", _ONE + "/resourceGroups", _groups, action=f"{_READ}/resourceGroups/read")
+register_route("GET", _ONE + "/resources", _resources, action=f"{_READ}/resources/read")
+register_route("GET", _ONE + "/resourceGroups/{group}/resources", _resources, action=f"{_READ}/resources/read")
+register_route("GET", _ONE + "/providers", _providers, action=f"{_READ}/providers/read")
+register_route("GET", _ONE + "/providers/{namespace}", _one_provider, action=f"{_READ}/providers/read")
+register_route("POST", _ONE + "/providers/{namespace}/register", _one_provider, action=f"{_READ}/providers/read")

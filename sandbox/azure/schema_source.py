@@ -107,7 +107,7 @@ class _Package:
 
     def _new(self, model: Any) -> Iterator[tuple[str, Encoded]]:
         for owner in reversed(model.__mro__):
-            annotations = cast(Mapping[str, Any], owner.__dict__.get("__annotations__", {}))
+            annotations = cast(Mapping[str, Any], inspect.get_annotations(owner))
             for attribute, annotation in annotations.items():
                 rest = owner.__dict__.get(attribute)
                 if attribute.startswith("_") or not hasattr(rest, "_rest_name_input"):
@@ -208,8 +208,8 @@ def _container(kind: str, item: Encoded) -> Encoded:
     return {"kind": kind, "item": item["kind"], **described}
 
 
-def _is_flattened(model: Any) -> bool:
-    return any(name.endswith("__flattened_items") for owner in model.__mro__ for name in vars(owner))
+def _is_flattened(model: type[Any]) -> bool:
+    return any(name.endswith("__flattened_items") for name in dir(model))
 
 
 def read(package: str) -> Encoded:
