@@ -16,8 +16,19 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PARTS = ("azure", "etcd", "etcd_peer", "api_server", "controller_manager", "scheduler", "azure_native", "kubernetes")
+PARTS = (
+    "azure",
+    "etcd",
+    "etcd_peer",
+    "api_server",
+    "controller_manager",
+    "scheduler",
+    "kwok",
+    "azure_native",
+    "kubernetes",
+)
 """Everything that listens, each on a loopback port of its own."""
+_PORTS = range(12000, 32000)
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Home:
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or Path(os.environ.get("SANDBOX_HOME") or REPOSITORY / ".sandbox")).absolute()
         self.config_file = self.root / "sandbox.json"
+        self.tools_file = self.root / "tools.json"
         self.run = self.root / "run"
         self.logs = self.root / "logs"
         self.tls = self.root / "tls"
@@ -115,11 +127,21 @@ class Home:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ask the kernel for `count` different free loopback ports, all held until all are known."""
-    held = [socket.socket() for _ in range(count)]
+    """Pick `count` different free loopback ports, all held until all are known.
+
+    They lie below the range that the kernel gives to outgoing connections, so that a stopped part finds its port
+    free when it starts again.
+    """
+    held: list[socket.socket] = []
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
+        while len(held) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", _PORTS.start + secrets.randbelow(len(_PORTS))))
+            except OSError:
+                one.close()
+                continue
+            held.append(one)
         return [one.getsockname()[1] for one in held]
     finally:
         for one in held:

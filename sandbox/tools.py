@@ -109,21 +109,18 @@ def search_path() -> str:
 
 
 def search(tools: Iterable[Tool] = TOOLS) -> Search:
-    """Look for the tools on PATH; each that is there is asked for its version."""
+    """Look for the tools on PATH; each that is there is asked for its version, the first that fits is taken."""
     result = Search()
     for tool in tools:
-        at = shutil.which(tool.name, path=search_path())
-        if at is None:
-            continue
-        version = _ask_version(tool, at)
         oldest, first_too_new = tool.fits
         wanted = f"{_dotted(oldest)} to below {_dotted(first_too_new)}"
-        if version is None:
-            result.passed_over.append(f"{at} does not say its version; {wanted} is needed")
-        elif not oldest <= version < first_too_new:
-            result.passed_over.append(f"{at} is {_dotted(version)}; {wanted} is needed")
-        else:
-            result.found[tool.name] = Found(tool, Path(at), _dotted(version), on_path=True)
+        for at in _all_on_path(tool.name):
+            version = _ask_version(tool, at)
+            if version is not None and oldest <= version < first_too_new:
+                result.found[tool.name] = Found(tool, Path(at), _dotted(version), on_path=True)
+                break
+            says = f"is {_dotted(version)}" if version else "does not say its version"
+            result.passed_over.append(f"{at} {says}; {wanted} is needed")
     return result
 
 
@@ -170,6 +167,13 @@ def _build_all(builder: Builder, modules: list[list[Build]]) -> dict[str, Path]:
                 run.cancel()
             raise
     return paths
+
+
+def _all_on_path(name: str) -> list[str]:
+    """Every executable of that name on PATH, links to one file once."""
+    candidates = (shutil.which(name, path=folder) for folder in search_path().split(os.pathsep))
+    found = {os.path.realpath(at): at for at in reversed([at for at in candidates if at])}
+    return list(reversed(found.values()))
 
 
 def _ask_version(tool: Tool, at: str) -> tuple[int, ...] | None:
