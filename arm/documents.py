@@ -125,18 +125,18 @@ def _project_fields(outputs: Mapping[str, Any], fields: Mapping[str, Shape]) -> 
 
 
 def _project(value: Any, shape: Shape) -> Any:
-    if isinstance(value, dict):
-        mapping = cast(Document, value)
-        if shape.kind == "object":
-            return _project_fields(mapping, shape.fields)
-        if shape.kind == "map" and shape.item:
-            return {name: _project(one, shape.item) for name, one in mapping.items()}
-        if shape.kind == "list":
-            # a set of texts is a map with empty values on the wire, and a list to the program
-            return list(mapping)
-    if isinstance(value, list) and shape.kind == "list" and shape.item:
-        return [_project(one, shape.item) for one in cast(list[Any], value)]
-    return value
+    mapping = cast(Document, value) if isinstance(value, dict) else None
+    if mapping is not None and shape.kind == "object":
+        return _project_fields(mapping, shape.fields)
+    if mapping is not None and shape.kind == "map" and shape.item:
+        return {name: _project(one, shape.item) for name, one in mapping.items()}
+    if mapping is not None and shape.kind == "list":
+        # a set of texts is a map with empty values on the wire, and a list to the program
+        return list(mapping)
+    entries = cast(list[Any], value) if isinstance(value, list) else None
+    if entries is not None and shape.kind == "list" and shape.item:
+        return [_project(one, shape.item) for one in entries]
+    return cast(object, value)
 
 
 @cache
