@@ -15,6 +15,11 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_azure_native import authorization, managedidentity
+from pulumi_kubernetes.apps import v1 as apps
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+from pulumi_kubernetes.policy import v1 as policy
+from pulumi_kubernetes.rbac import v1 as rbac
 
 from components.autoscaler_flags import arguments, image, priorities
 from components.autoscaler_rights import (
@@ -36,7 +41,8 @@ NAME = "cluster-autoscaler"
 PORT = 8085
 _ROLE_DEADLINE_SECONDS = 25 * 60
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "trainyard"}
-_META = {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS}
+_SELECTOR = {"app.kubernetes.io/name": NAME}
+_RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
 class Priorities(pulumi.ComponentResource):
@@ -56,9 +62,9 @@ class Priorities(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("trainyard:components:Priorities", name, None, opts)
-        self.config_map = kubernetes.core.v1.ConfigMap(
+        self.config_map = core.ConfigMap(
             name,
-            metadata={"name": PRIORITY_CONFIG_MAP, "namespace": NAMESPACE, "labels": _LABELS},
+            metadata=meta.ObjectMetaArgs(name=PRIORITY_CONFIG_MAP, namespace=NAMESPACE, labels=_LABELS),
             data={"priorities": priorities(pools)},
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
@@ -96,17 +102,19 @@ class Autoscaler(pulumi.ComponentResource):
         self._environment = environment
         self._objects = pulumi.ResourceOptions(parent=self, provider=provider)
         identity, rights = self._azure_identity(resource_group, cluster, node_subnet_id)
-        account = kubernetes.core.v1.ServiceAccount(
+        account = core.ServiceAccount(
             name,
-            metadata={**_META, "annotations": {"azure.workload.identity/client-id": identity.client_id}},
+            metadata=_meta({"azure.workload.identity/client-id": identity.client_id}),
             opts=self._objects,
         )
         bindings = self._kubernetes_rights()
         self.deployment = self._deployment(settings, cluster, [account, *bindings, *rights, *needs])
-        kubernetes.policy.v1.PodDisruptionBudget(
+        policy.PodDisruptionBudget(
             name,
-            metadata=_META,
-            spec={"max_unavailable": 1, "selector": {"match_labels": {"app.kubernetes.io/name": NAME}}},
+            metadata=_meta(),
+            spec=policy.PodDisruptionBudgetSpecArgs(
+                max_unavailable=1, selector=meta.LabelSelectorArgs(match_labels=_SELECTOR)
+            ),
             opts=self._objects,
         )
         self.register_outputs({})
@@ -166,40 +174,34 @@ class Autoscaler(pulumi.ComponentResource):
         return identity, assignments
 
     def _kubernetes_rights(self) -> list[pulumi.Resource]:
-        subject = kubernetes.rbac.v1.SubjectArgs(kind="ServiceAccount", name=NAME, namespace=NAMESPACE)
-        cluster_role = kubernetes.rbac.v1.ClusterRole(
-            self._label,
-            metadata={"name": NAME, "labels": _LABELS},
-            rules=[_rule(rule) for rule in CLUSTER_RULES],
-            opts=self._objects,
+        subject = rbac.SubjectArgs(kind="ServiceAccount", name=NAME, namespace=NAMESPACE)
+        everywhere = meta.ObjectMetaArgs(name=NAME, labels=_LABELS)
+        cluster_role = rbac.ClusterRole(
+            self._label, metadata=everywhere, rules=[_rule(rule) for rule in CLUSTER_RULES], opts=self._objects
         )
-        role = kubernetes.rbac.v1.Role(
-            self._label, metadata=_META, rules=[_rule(rule) for rule in NAMESPACE_RULES], opts=self._objects
+        role = rbac.Role(
+            self._label, metadata=_meta(), rules=[_rule(rule) for rule in NAMESPACE_RULES], opts=self._objects
         )
         return [
-            kubernetes.rbac.v1.ClusterRoleBinding(
+            rbac.ClusterRoleBinding(
                 self._label,
-                metadata={"name": NAME, "labels": _LABELS},
-                role_ref={
-                    "api_group": "rbac.authorization.k8s.io",
-                    "kind": "ClusterRole",
-                    "name": cluster_role.metadata.name,
-                },
+                metadata=everywhere,
+                role_ref=rbac.RoleRefArgs(
+                    api_group=_RBAC_GROUP, kind="ClusterRole", name=cluster_role.metadata.name.apply(str)
+                ),
                 subjects=[subject],
                 opts=self._objects,
             ),
-            kubernetes.rbac.v1.RoleBinding(
+            rbac.RoleBinding(
                 self._label,
-                metadata=_META,
-                role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata.name},
+                metadata=_meta(),
+                role_ref=rbac.RoleRefArgs(api_group=_RBAC_GROUP, kind="Role", name=role.metadata.name.apply(str)),
                 subjects=[subject],
                 opts=self._objects,
             ),
         ]
 
-    def _deployment(
-        self, settings: Stack, cluster: Cluster, needs: Sequence[pulumi.Resource]
-    ) -> kubernetes.apps.v1.Deployment:
+    def _deployment(self, settings: Stack, cluster: Cluster, needs: Sequence[pulumi.Resource]) -> apps.Deployment:
         environment = {
             "ARM_SUBSCRIPTION_ID": self._environment.subscription_id,
             "ARM_RESOURCE_GROUP": cluster.node_resource_group,
@@ -212,57 +214,58 @@ class Autoscaler(pulumi.ComponentResource):
             "AZURE_VMSS_VMS_CACHE_TTL": "60",
             "AZURE_ENABLE_VMSS_ETAG": "true",
         }
-        probe = kubernetes.core.v1.ProbeArgs(
-            http_get=kubernetes.core.v1.HTTPGetActionArgs(path="/health-check", port=PORT),
-            initial_delay_seconds=10,
-            period_seconds=20,
-        )
-        container = kubernetes.core.v1.ContainerArgs(
+        container = core.ContainerArgs(
             name=NAME,
             image=image(settings.cluster.kubernetes_version),
             command=["./cluster-autoscaler"],
             args=arguments(settings.autoscaler, cluster_name(self._environment.name)),
-            env=[kubernetes.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
-            ports=[kubernetes.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
-            liveness_probe=probe,
-            resources={"requests": {"cpu": "100m", "memory": "400Mi"}, "limits": {"memory": "1Gi"}},
-            security_context={
-                "allow_privilege_escalation": False,
-                "read_only_root_filesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            env=[core.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
+            ports=[core.ContainerPortArgs(name="http", container_port=PORT)],
+            liveness_probe=core.ProbeArgs(
+                http_get=core.HTTPGetActionArgs(path="/health-check", port=PORT),
+                initial_delay_seconds=10,
+                period_seconds=20,
+            ),
+            resources=core.ResourceRequirementsArgs(
+                requests={"cpu": "100m", "memory": "400Mi"}, limits={"memory": "1Gi"}
+            ),
+            security_context=core.SecurityContextArgs(
+                allow_privilege_escalation=False,
+                read_only_root_filesystem=True,
+                capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+            ),
         )
-        return kubernetes.apps.v1.Deployment(
+        pod = core.PodSpecArgs(
+            service_account_name=NAME,
+            priority_class_name="system-cluster-critical",
+            node_selector={"kubernetes.azure.com/mode": "system"},
+            tolerations=[core.TolerationArgs(key="CriticalAddonsOnly", operator="Exists")],
+            topology_spread_constraints=[
+                core.TopologySpreadConstraintArgs(
+                    max_skew=1,
+                    topology_key="kubernetes.io/hostname",
+                    when_unsatisfiable="ScheduleAnyway",
+                    label_selector=meta.LabelSelectorArgs(match_labels=_SELECTOR),
+                )
+            ],
+            security_context=core.PodSecurityContextArgs(
+                run_as_non_root=True,
+                run_as_user=65532,
+                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+            ),
+            containers=[container],
+        )
+        return apps.Deployment(
             self._label,
-            metadata=_META,
-            spec={
-                "replicas": 2,
-                "progress_deadline_seconds": _ROLE_DEADLINE_SECONDS,
-                "selector": {"match_labels": {"app.kubernetes.io/name": NAME}},
-                "template": {
-                    "metadata": {"labels": {**_LABELS, "azure.workload.identity/use": "true"}},
-                    "spec": {
-                        "service_account_name": NAME,
-                        "priority_class_name": "system-cluster-critical",
-                        "node_selector": {"kubernetes.azure.com/mode": "system"},
-                        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
-                        "topology_spread_constraints": [
-                            {
-                                "max_skew": 1,
-                                "topology_key": "kubernetes.io/hostname",
-                                "when_unsatisfiable": "ScheduleAnyway",
-                                "label_selector": {"match_labels": {"app.kubernetes.io/name": NAME}},
-                            }
-                        ],
-                        "security_context": {
-                            "run_as_non_root": True,
-                            "run_as_user": 65532,
-                            "seccomp_profile": {"type": "RuntimeDefault"},
-                        },
-                        "containers": [container],
-                    },
-                },
-            },
+            metadata=_meta(),
+            spec=apps.DeploymentSpecArgs(
+                replicas=2,
+                progress_deadline_seconds=_ROLE_DEADLINE_SECONDS,
+                selector=meta.LabelSelectorArgs(match_labels=_SELECTOR),
+                template=core.PodTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(labels={**_LABELS, "azure.workload.identity/use": "true"}), spec=pod
+                ),
+            ),
             opts=pulumi.ResourceOptions.merge(
                 self._objects,
                 pulumi.ResourceOptions(
@@ -273,8 +276,14 @@ class Autoscaler(pulumi.ComponentResource):
         )
 
 
-def _rule(rule: Rule) -> kubernetes.rbac.v1.PolicyRuleArgs:
-    return kubernetes.rbac.v1.PolicyRuleArgs(
+def _meta(annotations: Mapping[str, pulumi.Input[str]] | None = None) -> meta.ObjectMetaArgs:
+    return meta.ObjectMetaArgs(
+        name=NAME, namespace=NAMESPACE, labels=_LABELS, annotations=dict(annotations) if annotations else None
+    )
+
+
+def _rule(rule: Rule) -> rbac.PolicyRuleArgs:
+    return rbac.PolicyRuleArgs(
         api_groups=[rule.group],
         resources=list(rule.resources),
         verbs=list(rule.verbs),

@@ -147,7 +147,7 @@ class AzureFiles(pulumi.ComponentResource):
             kind="StorageV2" if kind.tier == "standard" else "FileStorage",
             sku=storage.SkuArgs(name=kind.sku),
             public_network_access="Disabled",
-            network_rule_set=storage.NetworkRuleSetArgs(default_action="Deny", bypass="None"),
+            network_rule_set=storage.NetworkRuleSetArgs(default_action=storage.DefaultAction.DENY, bypass="None"),
             allow_shared_key_access=not keyless(kind, self._kubernetes_version),
             allow_blob_public_access=False,
             allow_cross_tenant_replication=False,
