@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
 
 from stacks.settings import Stack
 
@@ -32,15 +33,29 @@ SMALLEST_PRIVATE_ENDPOINTS = 28
 """Eleven endpoints: two storage accounts of each of file, blob and dfs, and some to come."""
 
 
-class NetworkError(ValueError):
-    """One or more address ranges cannot be used.
+RangeField = Literal["vnet_cidr", "node_subnet_cidr", "private_endpoint_cidr", "pod_cidr", "service_cidr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the ranges.
 
     Attributes:
-        faults: setting (a field of `Network`, or `vnet_cidr` where a default found no room) and what is wrong.
+        field: the setting it is said of, a field of `Network`.
+        message: value, what is allowed, the remedy.
+        needs: other settings that it rests on.
     """
 
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in faults))
+    field: RangeField
+    message: str
+    needs: tuple[RangeField, ...] = ()
+
+
+class NetworkError(ValueError):
+    """One or more address ranges cannot be used; `faults` has all of it."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
         self.faults = faults
 
 
@@ -73,7 +88,7 @@ def plan_network(stack: Stack) -> NetworkPlan:
     vnet, services = IPv4Network(asked.vnet_cidr), IPv4Network(asked.service_cidr)
     nodes = peak_nodes(stack)
     addresses = nodes + AZURE_RESERVED + (1 if stack.cluster.private else 0)
-    faults: list[tuple[str, str]] = []
+    faults: list[Fault] = []
 
     endpoints = IPv4Network(asked.private_endpoint_cidr) if asked.private_endpoint_cidr else None
     node_subnet = IPv4Network(asked.node_subnet_cidr) if asked.node_subnet_cidr else None
@@ -83,19 +98,22 @@ def plan_network(stack: Stack) -> NetworkPlan:
         node_subnet = _node_subnet(vnet, endpoints)
     pods = IPv4Network(asked.pod_cidr) if asked.pod_cidr else _pod_range((vnet, services))
 
+    ranges: dict[RangeField, IPv4Network] = {"vnet_cidr": vnet, "service_cidr": services}
     if pods is None:
-        room = pod_prefix_for(AKS_NODES)
+        room = f"/{pod_prefix_for(AKS_NODES)}"
+        told = f"nothing set, and no private {room} is left beside vnetCidr {vnet} and serviceCidr {services}"
         faults.append(
-            ("pod_cidr", f"no private /{room} is left beside vnetCidr {vnet} and serviceCidr {services}: set it")
+            Fault("pod_cidr", f"{told}; allowed: a free private range. Set it.", ("vnet_cidr", "service_cidr"))
         )
-    if endpoints is None or node_subnet is None:
-        faults.append(("vnet_cidr", f"{vnet} has no room for both subnets: use a /{_vnet_prefix(addresses)} or larger"))
     else:
-        faults += _subnet_faults(vnet, node_subnet, endpoints, addresses, nodes, explicit=bool(asked.node_subnet_cidr))
-    if pods is not None:
+        ranges["pod_cidr"] = pods
         faults += _pod_faults(pods, nodes)
+    if endpoints is None or node_subnet is None:
+        faults.append(_no_room(vnet, asked.node_subnet_cidr, asked.private_endpoint_cidr, addresses))
+    else:
+        faults += _subnet_faults(vnet, node_subnet, endpoints)
+        faults += _room_faults(vnet, node_subnet, addresses, nodes, explicit=bool(asked.node_subnet_cidr))
     faults += _service_faults(services)
-    ranges = {"vnet_cidr": vnet, "service_cidr": services, **({"pod_cidr": pods} if pods else {})}
     faults += _range_faults(ranges)
     if faults or pods is None or endpoints is None or node_subnet is None:
         raise NetworkError(faults)
@@ -160,64 +178,82 @@ def _pod_range(taken: tuple[IPv4Network, ...]) -> IPv4Network | None:
     return None
 
 
-def _subnet_faults(
-    vnet: IPv4Network,
-    node_subnet: IPv4Network,
-    endpoints: IPv4Network,
-    addresses: int,
-    nodes: int,
-    *,
-    explicit: bool,
-) -> Iterator[tuple[str, str]]:
-    named = (("node_subnet_cidr", node_subnet), ("private_endpoint_cidr", endpoints))
+def _no_room(vnet: IPv4Network, nodes: str | None, endpoints: str | None, addresses: int) -> Fault:
+    """Why one of the subnets found no default: the one asked for fills the network, or the network is tiny."""
+    asked: tuple[tuple[RangeField, str | None, str], ...] = (
+        ("node_subnet_cidr", nodes, "private endpoints"),
+        ("private_endpoint_cidr", endpoints, "the nodes"),
+    )
+    for field, subnet, others in asked:
+        if subnet is not None:
+            told = (
+                f"{subnet} leaves no room for {others} in vnetCidr {vnet}; allowed: a part of it. Use a smaller range."
+            )
+            return Fault(field, told, ("vnet_cidr",))
+    told = f"{vnet} has no room for both subnets; allowed: a /{_vnet_prefix(addresses)} or larger. Use a /16."
+    return Fault("vnet_cidr", told, ("node_subnet_cidr", "private_endpoint_cidr"))
+
+
+def _subnet_faults(vnet: IPv4Network, node_subnet: IPv4Network, endpoints: IPv4Network) -> Iterator[Fault]:
+    named: tuple[tuple[RangeField, IPv4Network], ...] = (
+        ("node_subnet_cidr", node_subnet),
+        ("private_endpoint_cidr", endpoints),
+    )
     for field, subnet in named:
         if not subnet.subnet_of(vnet):
-            yield field, f"{subnet} does not lie in vnetCidr {vnet}: choose a part of it"
+            told = f"{subnet} does not lie in vnetCidr {vnet}; allowed: a part of it. Move it, or widen vnetCidr."
+            yield Fault(field, told, ("vnet_cidr",))
     if node_subnet.overlaps(endpoints):
-        yield "private_endpoint_cidr", f"{endpoints} overlaps the node subnet {node_subnet}: choose ranges apart"
+        told = f"{endpoints} overlaps the node subnet {node_subnet}; allowed: ranges apart. Move one of them."
+        yield Fault("private_endpoint_cidr", told, ("node_subnet_cidr",))
     if endpoints.prefixlen > SMALLEST_PRIVATE_ENDPOINTS:
-        yield "private_endpoint_cidr", f"{endpoints} is too small: use a /{SMALLEST_PRIVATE_ENDPOINTS} or larger"
-    if node_subnet.num_addresses < addresses:
-        field = "node_subnet_cidr" if explicit else "vnet_cidr"
-        remedy = (
-            f"use a /{subnet_prefix_for(addresses)} or larger"
-            if explicit
-            else f"use a /{_vnet_prefix(addresses)} or larger for the network"
-        )
-        yield (
-            field,
-            f"{vnet if not explicit else node_subnet} is too small: {nodes} machines (every pool at its max with its "
-            f"surge) need {addresses} addresses with Azure's {AZURE_RESERVED}, the node subnet {node_subnet} has "
-            f"{node_subnet.num_addresses}: {remedy}, or lower the pools' max",
-        )
+        told = f"{endpoints} is too small; allowed: a /{SMALLEST_PRIVATE_ENDPOINTS} or larger. Use one."
+        yield Fault("private_endpoint_cidr", told)
 
 
-def _pod_faults(pods: IPv4Network, nodes: int) -> Iterator[tuple[str, str]]:
-    room = 1 << max(POD_PREFIX - pods.prefixlen, 0) if pods.prefixlen <= POD_PREFIX else 0
+def _room_faults(
+    vnet: IPv4Network, node_subnet: IPv4Network, addresses: int, nodes: int, *, explicit: bool
+) -> Iterator[Fault]:
+    if node_subnet.num_addresses >= addresses:
+        return
+    field: RangeField = "node_subnet_cidr" if explicit else "vnet_cidr"
+    prefix = subnet_prefix_for(addresses) if explicit else _vnet_prefix(addresses)
+    yield Fault(
+        field,
+        f"{node_subnet if explicit else vnet} is too small: {nodes} machines (every pool at its max with its surge) "
+        f"need {addresses} addresses, Azure's own {AZURE_RESERVED} among them, and the node subnet {node_subnet} has "
+        f"{node_subnet.num_addresses}; allowed: a /{prefix} or larger. Use one, or lower the pools' max.",
+    )
+
+
+def _pod_faults(pods: IPv4Network, nodes: int) -> Iterator[Fault]:
+    room = 1 << (POD_PREFIX - pods.prefixlen) if pods.prefixlen <= POD_PREFIX else 0
     if room < nodes:
-        yield (
+        yield Fault(
             "pod_cidr",
             f"{pods} is too small: {nodes} machines (every pool at its max with its surge) take a /{POD_PREFIX} each, "
-            f"it has {room}: use a /{pod_prefix_for(nodes)} or larger; /{pod_prefix_for(AKS_NODES)} has room for "
-            f"{AKS_NODES} nodes, and a later change replaces the cluster",
+            f"it has {room}; allowed: a /{pod_prefix_for(nodes)} or larger. Use a /{pod_prefix_for(AKS_NODES)}, which "
+            f"has room for {AKS_NODES} nodes: a later change replaces the cluster.",
         )
 
 
-def _service_faults(services: IPv4Network) -> Iterator[tuple[str, str]]:
-    if services.prefixlen <= 12:
-        yield "service_cidr", f"{services} is too large: AKS wants a range smaller than a /12, as 172.16.0.0/16"
-    if services.prefixlen > 27:
-        yield "service_cidr", f"{services} is too small: the DNS service takes its tenth address; use a /24 or larger"
+def _service_faults(services: IPv4Network) -> Iterator[Fault]:
+    if not 13 <= services.prefixlen <= 27:
+        size = "large" if services.prefixlen < 13 else "small"
+        told = f"{services} is too {size}; allowed: a /13 to a /27. Use 172.16.0.0/16, or a /24."
+        yield Fault("service_cidr", told)
 
 
-def _range_faults(ranges: dict[str, IPv4Network]) -> Iterator[tuple[str, str]]:
+def _range_faults(ranges: dict[RangeField, IPv4Network]) -> Iterator[Fault]:
     names = {"vnet_cidr": "vnetCidr", "service_cidr": "serviceCidr", "pod_cidr": "podCidr"}
+    before: list[RangeField] = []
     for field, network in ranges.items():
         for bad in FORBIDDEN:
             if network.overlaps(bad):
-                yield field, f"{network} overlaps {bad}, which AKS refuses: choose another private range"
-    fields = list(ranges)
-    for index, field in enumerate(fields):
-        for other in fields[:index]:
-            if ranges[field].overlaps(ranges[other]):
-                yield field, f"{ranges[field]} overlaps {names[other]} {ranges[other]}: choose ranges that lie apart"
+                told = f"{network} overlaps {bad}, which AKS refuses; allowed: other private ranges. Choose one."
+                yield Fault(field, told)
+        for other in before:
+            if network.overlaps(ranges[other]):
+                told = f"{network} overlaps {names[other]} {ranges[other]}; allowed: ranges apart. Move one of them."
+                yield Fault(field, told, (other,))
+        before.append(field)

@@ -71,17 +71,17 @@ def _spot_mapping(value: Any) -> Any:
 PoolClass = Literal["cpu", "light-gpu", "heavy-gpu"]
 Role = Literal["train", "serve"]
 MigProfile = Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]
-Zone = Annotated[Literal["1", "2", "3"], BeforeValidator(_number_as_text, json_schema_input_type=str | int)]
-Whole = Annotated[int, BeforeValidator(_not_boolean)]
-Number = Annotated[float, BeforeValidator(_not_boolean)]
+Zone = Annotated[
+    Literal["1", "2", "3"],
+    BeforeValidator(_number_as_text, json_schema_input_type=Literal["1", "2", "3", 1, 2, 3]),
+]
+NUMBER = BeforeValidator(_not_boolean)
+"""Last in a field's annotation: before the bounds it would hide them from the schema."""
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 Cidr = Annotated[str, AfterValidator(_network), Field(examples=["10.0.0.0/16"])]
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
-Surge = Annotated[
-    str,
-    BeforeValidator(_number_as_text, json_schema_input_type=str | int),
-    Field(pattern=r"^(1000|[1-9]\d{0,2}|100%|[1-9]\d?%)$", examples=["1", "33%"]),
-]
+_SURGE = Field(pattern=r"^(1000|[1-9]\d{0,2}|100%|[1-9]\d?%)$", examples=["1", "33%"])
+Surge = Annotated[str, _SURGE, BeforeValidator(_number_as_text, json_schema_input_type=Annotated[str, _SURGE] | int)]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
@@ -100,7 +100,10 @@ class Spot(Settings):
     """Machines that Azure may take back at any time, for a fraction of the price."""
 
     max_price: Annotated[
-        Number, AfterValidator(_price), Field(description="US dollars an hour at most; -1: up to the on-demand price.")
+        float,
+        AfterValidator(_price),
+        Field(description="US dollars an hour at most; -1: up to the on-demand price."),
+        NUMBER,
     ] = -1
     eviction_policy: Annotated[
         Literal["Delete", "Deallocate"],
@@ -111,7 +114,9 @@ class Spot(Settings):
 class OsDisk(Settings):
     """The disk a node boots from."""
 
-    size_gib: Annotated[Whole, Field(ge=30, le=2048, description="GiB; images of GPU frameworks need room.")] = 128
+    size_gib: Annotated[int, Field(ge=30, le=2048, description="GiB; images of GPU frameworks need room."), NUMBER] = (
+        128
+    )
     type: Annotated[
         Literal["auto", "Ephemeral", "Managed"],
         Field(description="`auto`: on the machine's own disk where the size has room for it, else managed."),
@@ -125,7 +130,9 @@ class Gpu(Settings):
         Literal["whole", "time-slicing", "mig"],
         Field(description="One pod a GPU, `replicas` pods a GPU in turns, or hardware partitions."),
     ] = "whole"
-    replicas: Annotated[Whole | None, Field(ge=2, le=48, description="Pods a GPU, with time-slicing only.")] = None
+    replicas: Annotated[int | None, Field(ge=2, le=48, description="Pods a GPU, with time-slicing only."), NUMBER] = (
+        None
+    )
     mig_profile: Annotated[MigProfile | None, Field(description="AKS's GPU instance profile, with mig only.")] = None
     mig_strategy: Annotated[
         Literal["single"],
@@ -140,12 +147,14 @@ class Gpu(Settings):
 class PoolScaling(Settings):
     """Scale-down settings of one pool that differ from the profile's."""
 
-    unneeded_minutes: Annotated[Whole | None, Field(ge=1, le=1440, description="Idle minutes before a node goes.")] = (
+    unneeded_minutes: Annotated[
+        int | None, Field(ge=1, le=1440, description="Idle minutes before a node goes."), NUMBER
+    ] = None
+    utilization_threshold: Annotated[float | None, Field(ge=0, le=1, description="Below it a node may go."), NUMBER] = (
         None
     )
-    utilization_threshold: Annotated[Number | None, Field(ge=0, le=1, description="Below it a node may go.")] = None
     gpu_utilization_threshold: Annotated[
-        Number | None, Field(ge=0, le=1, description="The same for GPUs; 0: only empty nodes go.")
+        float | None, Field(ge=0, le=1, description="The same for GPUs; 0: only empty nodes go."), NUMBER
     ] = None
 
 
@@ -156,8 +165,8 @@ class Pool(Settings):
     vm_size: Annotated[
         str | None, Field(description="Azure VM size, as in `Standard_NC4as_T4_v3`; default: the class's.")
     ] = None
-    min: Annotated[Whole, Field(ge=0, le=1000, description="Machines kept when nothing waits.")] = 0
-    max: Annotated[Whole, Field(ge=1, le=1000, description="Machines at most; quota is checked against it.")]
+    min: Annotated[int, Field(ge=0, le=1000, description="Machines kept when nothing waits."), NUMBER] = 0
+    max: Annotated[int, Field(ge=1, le=1000, description="Machines at most; quota is checked against it."), NUMBER]
     role: Annotated[Role, Field(description="What runs here: training jobs or services.")] = "train"
     spot: Annotated[
         Spot | None,
@@ -165,7 +174,7 @@ class Pool(Settings):
         Field(description="Spot machines: `true`, or a mapping for price and eviction."),
     ] = None
     priority: Annotated[
-        Whole, Field(ge=1, le=1000, description="Pools with a higher number are grown first (priority expander).")
+        int, Field(ge=1, le=1000, description="Pools with a higher number are grown first (priority expander)."), NUMBER
     ] = 50
     zones: Annotated[tuple[Zone, ...], Field(description="Availability zones; one is best: see docs.")] = ()
     labels: Annotated[dict[str, str], Field(description="Kubernetes labels on top of Trainyard's own.")] = {}
@@ -175,7 +184,7 @@ class Pool(Settings):
     ] = ()
     tags: Annotated[dict[str, str], Field(description="Azure tags on the machines.")] = {}
     os_disk: Annotated[OsDisk, Field(description="The disk a node boots from.")] = OsDisk()
-    max_pods: Annotated[Whole, Field(ge=10, le=250, description="Pods a node at most.")] = 110
+    max_pods: Annotated[int, Field(ge=10, le=250, description="Pods a node at most."), NUMBER] = 110
     gpu: Annotated[Gpu, Field(description="How GPUs are handed to pods; GPU classes only.")] = Gpu()
     surge: Annotated[
         Surge | None,
@@ -221,10 +230,10 @@ class SystemPool(Settings):
     """The pool that runs Kubernetes' own pods; nothing else is scheduled there."""
 
     vm_size: Annotated[str, Field(description="Azure VM size; AKS refuses the B series here.")] = "Standard_D4ds_v5"
-    count: Annotated[Whole, Field(ge=1, le=100, description="Machines; three where it must stay up.")] = 2
+    count: Annotated[int, Field(ge=1, le=100, description="Machines; three where it must stay up."), NUMBER] = 2
     zones: Annotated[tuple[Zone, ...], Field(description="Availability zones to spread over.")] = ()
     os_disk: Annotated[OsDisk, Field(description="The disk a node boots from.")] = OsDisk()
-    max_pods: Annotated[Whole, Field(ge=30, le=250, description="Pods a node at most.")] = 110
+    max_pods: Annotated[int, Field(ge=30, le=250, description="Pods a node at most."), NUMBER] = 110
     surge: Annotated[Surge, Field(description="Extra machines in an upgrade: a number or a percentage.")] = "1"
 
     @property
@@ -239,7 +248,7 @@ class MaintenanceWindow(Settings):
     day: Annotated[Day, Field(description="Day of the week.")] = "Sunday"
     start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Hour and minute.")] = "02:00"
     utc_offset: Annotated[str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$", description="Of `start`.")] = "+00:00"
-    duration_hours: Annotated[Whole, Field(ge=4, le=24, description="Hours; AKS wants four at least.")] = 6
+    duration_hours: Annotated[int, Field(ge=4, le=24, description="Hours; AKS wants four at least."), NUMBER] = 6
 
 
 class Upgrades(Settings):
@@ -301,13 +310,13 @@ class Network(Settings):
         Cidr | None, Field(description="A /24 a node. A change replaces the cluster. Default: room for 5,000 nodes.")
     ] = None
     service_cidr: Annotated[Cidr, Field(description="Kubernetes services.")] = "172.16.0.0/16"
-    outbound_ips: Annotated[Whole, Field(ge=1, le=16, description="Public addresses of the NAT gateway.")] = 1
+    outbound_ips: Annotated[int, Field(ge=1, le=16, description="Public addresses of the NAT gateway."), NUMBER] = 1
 
 
 class Share(Settings):
     """One Azure Files share, mounted by many pods."""
 
-    size_gib: Annotated[Whole, Field(ge=1, le=102400, description="GiB; premium shares from 100.")]
+    size_gib: Annotated[int, Field(ge=1, le=102400, description="GiB; premium shares from 100."), NUMBER]
     tier: Annotated[Literal["standard", "premium"], Field(description="HDD, or SSD billed by provisioned size.")] = (
         "standard"
     )
