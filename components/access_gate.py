@@ -101,8 +101,9 @@ def ask_api_server(kubeconfig: str) -> Answer:
 
 def _token(plugin: dict[str, Any]) -> str:
     """Run a kubeconfig's exec plugin, `kubelogin`, and take the token it prints."""
-    done = subprocess.run(
-        [str(plugin["command"]), *(str(argument) for argument in plugin.get("args") or [])],
+    given = cast(list[object], plugin.get("args") or [])
+    done = subprocess.run(  # noqa: S603 -- the command of Azure's own kubeconfig
+        [str(plugin["command"]), *map(str, given)],
         capture_output=True,
         text=True,
         timeout=_EXEC_TIMEOUT_SECONDS,

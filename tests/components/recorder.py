@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.runtime import mocks, rpc
@@ -44,8 +44,9 @@ class Recorder(pulumi.runtime.Mocks):
     made: list[Made] = field(default_factory=list[Made])
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        outputs = dict(args.inputs)
-        outputs.setdefault("name", next((str(v) for k, v in args.inputs.items() if k in _NAMES), args.name))
+        inputs = cast(dict[str, Any], args.inputs)  # pyright: ignore[reportUnknownMemberType]
+        outputs = dict(inputs)
+        outputs.setdefault("name", next((str(v) for k, v in inputs.items() if k in _NAMES), args.name))
         match args.typ:
             case "azure-native:managedidentity:UserAssignedIdentity":
                 outputs |= {"principalId": f"principal-{args.name}", "clientId": f"client-{args.name}"}
@@ -111,13 +112,17 @@ class RecordingMonitor(mocks.MockMonitor):
                 parent=request.parent,
                 protect=request.protect,
                 ignore_changes=list(request.ignoreChanges),
-                aliases=len(request.aliases),
+                aliases=len(cast(list[object], request.aliases)),  # pyright: ignore[reportUnknownMemberType]
                 delete_before_replace=request.deleteBeforeReplace,
                 provider=request.provider,
                 dependencies=list(request.dependencies),
             )
         )
-        return super().RegisterResource(request)
+        register = cast(Callable[[Any], Any], super().RegisterResource)  # pyright: ignore[reportUnknownMemberType]
+        return register(request)
+
+
+run_to_the_end = cast(Callable[[Callable[[], None]], Callable[[], None]], pulumi.runtime.test)  # pyright: ignore[reportUnknownMemberType]
 
 
 def record(build: Callable[[], object], recorder: Recorder | None = None, *, preview: bool = False) -> Recorder:
@@ -129,7 +134,7 @@ def record(build: Callable[[], object], recorder: Recorder | None = None, *, pre
     kept = recorder or Recorder()
     mocks.set_mocks(kept, project="trainyard", stack="test", preview=preview, monitor=RecordingMonitor(kept))
 
-    @pulumi.runtime.test
+    @run_to_the_end
     def program() -> None:
         build()
 
