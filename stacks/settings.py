@@ -290,7 +290,7 @@ class Cluster(Settings):
         "Ubuntu"
     )
     protect: Annotated[
-        bool, Field(description="Refuse to delete or replace the cluster; `false` where `pulumi destroy` may.")
+        Flag, Field(description="Refuse to delete or replace the cluster; `false` where `pulumi destroy` may.")
     ] = True
     system_pool: Annotated[SystemPool, Field(description="The pool of Kubernetes' own pods.")] = SystemPool()
     upgrades: Annotated[Upgrades, Field(description="What AKS may upgrade by itself.")] = Upgrades()
