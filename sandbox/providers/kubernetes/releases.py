@@ -1,0 +1,324 @@
+"""Helm releases: recorded, and their custom resource definitions installed. Nothing else of a chart is made.
+
+The record is a ConfigMap in the release's namespace (label `sandbox.trainyard/release`): chart, version, revision and
+where the definitions come from. The values stay in the engine's state, as they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pulumi.runtime.proto import provider_pb2
+
+from sandbox.kubernetes_client import ApiError
+from sandbox.providers.kubernetes.charts import SOURCE, Definitions, definitions
+from sandbox.providers.kubernetes.cluster import PATIENCE, Cluster
+from sandbox.providers.kubernetes.connection import Connection
+from sandbox.providers.kubernetes.differing import differences
+from sandbox.providers.kubernetes.errors import ProviderError
+from sandbox.providers.kubernetes.judging import answer
+from sandbox.providers.kubernetes.objects import (
+    UNKNOWN,
+    Json,
+    Kind,
+    Urn,
+    annotation,
+    as_list,
+    as_map,
+    clone,
+    has_unknown,
+    name_of,
+    namespace_of,
+    pluck,
+    qualified,
+    split_id,
+    text,
+    unique,
+)
+from sandbox.providers.kubernetes.properties import Secret, decode, mark_secrets, plain
+from sandbox.providers.kubernetes.replacement import parse_path
+from sandbox.providers.kubernetes.waits.base import NotReadyError, wait_for
+from sandbox.providers.kubernetes.waits.others import CustomResourceDefinitionWait
+
+RELEASE = "sandbox.trainyard/release"
+_CONFIG_MAP = Kind("", "v1", "ConfigMap")
+_NAMESPACE = Kind("", "v1", "Namespace")
+_CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
+_MANAGER = "helm"
+_TIMEOUT = 300
+_DEFAULTS: Json = {
+    **dict.fromkeys(
+        (
+            *("allowNullValues", "atomic", "cleanupOnFail", "createNamespace", "dependencyUpdate", "devel", "lint"),
+            *("disableCRDHooks", "disableOpenapiValidation", "disableWebhooks", "forceUpdate", "recreatePods"),
+            *("renderSubchartNotes", "replace", "resetValues", "reuseValues", "skipAwait", "skipCrds", "verify"),
+            "waitForJobs",
+        ),
+        False,
+    ),
+    **dict.fromkeys(("chart", "description", "keyring", "postrender", "version"), ""),
+    "values": {},
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One release, as the cluster remembers it.
+
+    Attributes:
+        namespace, name, chart, version: the release's own.
+        revision: 1 at first, one more at each update.
+        definitions: `schema`, `permissive`, `skipped`, or `unknown chart`.
+    """
+
+    namespace: str
+    name: str
+    chart: str
+    version: str
+    revision: int
+    definitions: str
+
+    @staticmethod
+    def of(config_map: Json) -> Record:
+        """Read the ConfigMap that holds a record."""
+        data = as_map(config_map.get("data"))
+        return Record(
+            namespace_of(config_map),
+            text(pluck(config_map, "metadata", "labels", RELEASE)),
+            text(data.get("chart")),
+            text(data.get("version")),
+            int(text(data.get("revision")) or "1"),
+            text(data.get("definitions")),
+        )
+
+    @property
+    def id(self) -> str:
+        """The engine's id."""
+        return qualified(self.namespace, self.name)
+
+    def config_map(self) -> Json:
+        """The ConfigMap that holds this record."""
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": f"sandbox-release.{self.name}",
+                "namespace": self.namespace,
+                "labels": {RELEASE: self.name},
+            },
+            "data": {
+                "chart": self.chart,
+                "version": self.version,
+                "revision": str(self.revision),
+                "definitions": self.definitions,
+            },
+        }
+
+
+async def list_records(cluster: Cluster) -> list[Record]:
+    """All releases in the cluster: what `python -m sandbox status` shows.
+
+    Raises:
+        ApiError: the API server does not answer.
+    """
+    items, _ = await cluster.list("/api/v1/configmaps", {"labelSelector": RELEASE})
+    return [Record.of(one) for one in items]
+
+
+async def check(
+    connection: Connection, urn: Urn, request: provider_pb2.CheckRequest
+) -> tuple[Json, list[tuple[str, str]]]:
+    """Complete a release's inputs: its name, its namespace, every option's default."""
+    given, olds = decode(request.news), plain(decode(request.olds))
+    inputs: Json = {**_DEFAULTS, **plain(given)}
+    inputs["name"] = inputs.get("name") or olds.get("name") or unique(f"{urn.name}-")
+    inputs["namespace"] = inputs.get("namespace") or connection.default_namespace
+    if inputs["skipAwait"] is not True:
+        inputs.setdefault("timeout", _TIMEOUT)
+    inputs.pop("resourceNames", None)
+    failures: list[tuple[str, str]] = [] if inputs["chart"] else [("chart", "a release names a chart")]
+    found = None if has_unknown(inputs["chart"]) else definitions(chart_name(inputs))
+    for crd in found.crds if found and not inputs["skipCrds"] else []:
+        connection.crds[text(pluck(crd, "spec", "group")), text(pluck(crd, "spec", "names", "kind"))] = crd
+    mark_secrets(inputs, given)
+    return inputs, failures
+
+
+def chart_name(inputs: Json) -> str:
+    """The chart's own name: `kueue` for `oci://registry/charts/kueue` and for `./charts/kueue-0.10.1.tgz`."""
+    return re.sub(r"(-v?\d+\.\d+.*)?(\.tgz)?$", "", text(inputs.get("chart")).rstrip("/").rpartition("/")[2], count=1)
+
+
+async def diff(connection: Connection, urn: Urn, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:  # noqa: ARG001
+    """Compare a release's inputs; another name or namespace replaces it."""
+    old = as_map(plain(decode(request.olds).get("__inputs")))
+    new: Json = plain(decode(request.news))
+    changes = differences(
+        old,
+        new,
+        old,
+        (("name",), ("namespace",)),
+        lenient=False,
+        ignored=[parse_path(one) for one in request.ignoreChanges],
+    )
+    replaces = [path for path, change in changes.items() if change.replaces]
+    return answer(changes, replaces, changed=bool(changes), deletes_first=False)
+
+
+async def create(connection: Connection, urn: Urn, request: provider_pb2.CreateRequest) -> tuple[str, Json]:
+    """Record a release and install its chart's definitions."""
+    given = decode(request.properties)
+    if request.preview:
+        return "", _outputs(given, UNKNOWN, UNKNOWN)
+    cluster = _reachable(connection, "create")
+    inputs: Json = plain(given)
+    name, namespace = text(inputs.get("name")), text(inputs.get("namespace"))
+    if inputs.get("createNamespace") is True:
+        await _create_namespace(cluster, namespace)
+    if await _find(cluster, namespace, name) is not None and inputs.get("replace") is not True:
+        raise ProviderError(f"Helm release {qualified(namespace, name)!r}: cannot re-use a name that is still in use")
+    record, crds = await _install(connection, cluster, urn, inputs, revision=1)
+    return record.id, _outputs(given, _names(crds), _status(record))
+
+
+async def update(connection: Connection, urn: Urn, request: provider_pb2.UpdateRequest) -> Json:
+    """Record a release's next revision, and install what its chart's version brings."""
+    given = decode(request.news)
+    if request.preview:
+        return _outputs(given, UNKNOWN, UNKNOWN)
+    cluster = _reachable(connection, "update")
+    inputs: Json = plain(given)
+    former = await _find(cluster, text(inputs.get("namespace")), text(inputs.get("name")))
+    revision = 1 + (former.revision if former else 0)
+    record, crds = await _install(connection, cluster, urn, inputs, revision=revision)
+    return _outputs(given, _names(crds), _status(record))
+
+
+async def read(
+    connection: Connection,
+    urn: Urn,
+    request: provider_pb2.ReadRequest,
+) -> tuple[str, Json, Json] | None:
+    """Look whether a release is still recorded."""
+    cluster = _reachable(connection, "read")
+    state = decode(request.properties)
+    kept = state.get("__inputs")
+    record = await _find(cluster, *split_id(request.id))
+    if record is None:
+        return None
+    if kept is None:
+        raise ProviderError(f"{urn.urn!r}: the sandbox keeps no values of a release, so it cannot be imported")
+    inputs = as_map(kept.value if isinstance(kept, Secret) else kept)
+    return request.id, {**state, "status": _status(record)}, inputs
+
+
+async def delete(connection: Connection, urn: Urn, request: provider_pb2.DeleteRequest) -> None:  # noqa: ARG001
+    """Forget a release. Its definitions stay, as Helm leaves them: deleting one deletes every object of its kind."""
+    cluster = _reachable(connection, "delete")
+    namespace, name = split_id(request.id)
+    where = await cluster.where(_CONFIG_MAP, namespace, f"sandbox-release.{name}")
+    await cluster.delete(where, "Background", patience=PATIENCE)
+
+
+def _reachable(connection: Connection, doing: str) -> Cluster:
+    if connection.cluster is None:
+        raise ProviderError(f"can't {doing} Helm Release with unreachable cluster: {connection.unreachable}")
+    return connection.cluster
+
+
+async def _create_namespace(cluster: Cluster, namespace: str) -> None:
+    body: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    try:
+        await cluster.create(await cluster.where(_NAMESPACE), body, {"fieldManager": _MANAGER}, patience=PATIENCE)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+async def _find(cluster: Cluster, namespace: str, name: str) -> Record | None:
+    try:
+        where = await cluster.where(_CONFIG_MAP, namespace, f"sandbox-release.{name}")
+        return Record.of(await cluster.get(where, patience=PATIENCE))
+    except ApiError as error:
+        if error.not_found:
+            return None
+        raise
+
+
+async def _install(
+    connection: Connection, cluster: Cluster, urn: Urn, inputs: Json, *, revision: int
+) -> tuple[Record, list[Json]]:
+    chart = chart_name(inputs)
+    found = definitions(chart)
+    skipped = inputs.get("skipCrds") is True
+    record = Record(
+        namespace=text(inputs.get("namespace")),
+        name=text(inputs.get("name")),
+        chart=chart,
+        version=text(inputs.get("version")),
+        revision=revision,
+        definitions="skipped" if skipped else found.source if found else "unknown chart",
+    )
+    crds = [] if found is None or skipped else await _install_definitions(connection, cluster, urn, found, record)
+    config_map = record.config_map()
+    await cluster.apply(await cluster.where_is(config_map), config_map, manager=_MANAGER, force=True, patience=PATIENCE)
+    said = f"the sandbox recorded the release {record.id!r} of chart {chart!r} {record.version}; it runs nothing of it"
+    if found is None:
+        said += ", and knows of no custom resource definitions that it brings"
+    elif crds:
+        said += f"; custom resource definitions: {len(crds)}, {found.source}"
+    connection.log("info" if found else "warning", urn.urn, said)
+    return record, crds
+
+
+async def _install_definitions(
+    connection: Connection, cluster: Cluster, urn: Urn, found: Definitions, record: Record
+) -> list[Json]:
+    """Install definitions as Helm does: one that is there already, and is not from here, stays as it is."""
+    for crd in found.crds:
+        where = await cluster.where(_CRD, name=name_of(crd))
+        if not await _is_ours_to_write(cluster, where):
+            continue
+        labelled = clone(crd)
+        labelled["metadata"]["labels"] = {**as_map(pluck(crd, "metadata", "labels")), RELEASE: record.name}
+        live = await cluster.apply(where, labelled, manager=_MANAGER, force=True, patience=PATIENCE)
+        try:
+            await wait_for(
+                CustomResourceDefinitionWait(labelled, live), cluster, None, connection.cancelled, lambda _: None
+            )
+        except NotReadyError as error:
+            reasons = "; ".join(error.reasons)
+            raise ProviderError(f"{urn.urn!r}: {name_of(crd)!r} was not established: {reasons}") from error
+    return found.crds
+
+
+async def _is_ours_to_write(cluster: Cluster, where: str) -> bool:
+    try:
+        return annotation(await cluster.get(where, patience=PATIENCE), SOURCE) != ""
+    except ApiError as error:
+        if error.not_found:
+            return True
+        raise
+
+
+def _names(crds: list[Json]) -> Json:
+    names = [name_of(one) for one in crds]
+    return {f"{_CRD.kind}.{_CRD.group}/{_CRD.api_version}": as_list(names)} if names else {}
+
+
+def _status(record: Record) -> Json:
+    return {
+        "appVersion": record.version,
+        "chart": record.chart,
+        "name": record.name,
+        "namespace": record.namespace,
+        "revision": record.revision,
+        "status": "deployed",
+        "version": record.version,
+    }
+
+
+def _outputs(given: Json, resource_names: object, status: object) -> Json:
+    """A release's outputs: its inputs, and what came of them."""
+    return {**given, "resourceNames": resource_names, "status": status, "__inputs": Secret(given)}
