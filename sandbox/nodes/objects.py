@@ -57,3 +57,14 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 def owner_kind(node: Mapping[str, Any]) -> str:
     """The kind of the controller that made an object, empty where none did."""
     return next((str(one["kind"]) for one in items(node, "metadata", "ownerReferences") if one.get("controller")), "")
+
+
+def words_of(container: Mapping[str, Any], field: str) -> list[str]:
+    """A container's `command` or `args`."""
+    return [str(word) for word in cast(list[Any], container.get(field) or [])]
+
+
+def program_of(container: Mapping[str, Any]) -> str:
+    """The program that a container's command names, without its folder; empty where the image's own runs."""
+    command = words_of(container, "command")
+    return command[0].rpartition("/")[2] if command else ""
