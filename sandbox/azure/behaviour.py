@@ -5,8 +5,6 @@ schema, location, tags, references) when a behaviour is asked. Everything here r
 the store: an exception undoes it.
 """
 
-# ruff: noqa: ARG002 - the arguments are the interface; the base class needs few of them
-
 from __future__ import annotations
 
 import re
@@ -15,16 +13,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from sandbox.azure.context import PLATFORM as PLATFORM
-from sandbox.azure.context import Body as Body
-from sandbox.azure.context import Context as Context
-from sandbox.azure.context import Principal as Principal
-from sandbox.azure.context import Reply as Reply
-from sandbox.azure.context import Request as Request
+from sandbox.azure.context import PLATFORM, Body, Context, Principal, Reply, Request
 from sandbox.azure.errors import ArmError, conflict
 from sandbox.azure.locations import location_names
 from sandbox.azure.operations import Operation
 from sandbox.azure.store import Resource
+
+__all__ = [
+    "PLATFORM",
+    "REGISTRY",
+    "ROUTES",
+    "Again",
+    "Behaviour",
+    "Body",
+    "Context",
+    "Principal",
+    "Reference",
+    "Reply",
+    "Request",
+    "merged",
+    "purge",
+    "register",
+    "register_route",
+    "types_of",
+]
 
 
 class Again(Exception):  # noqa: N818 - not an error: it says when

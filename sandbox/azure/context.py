@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sandbox.azure.errors import ArmError
 from sandbox.azure.ids import Path
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from sandbox.azure.authorization import Authorization
 
 Body = dict[str, Any]
+
+
+def section(body: Body, *keys: str) -> Body:
+    """The object that lies in a body under these keys; an empty one where it is left out."""
+    for key in keys:
+        below = body.get(key)
+        body = cast(Body, below) if isinstance(below, dict) else {}
+    return body
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,6 @@ def _match(store: Store, identity: Resource, claims: dict[str, Any]) -> None:
             return
     raise AssertionRefused(
         "AADSTS700213: No matching federated identity record found for presented assertion: issuer "
-        f"'{issuer}', subject '{subject}', audience {json.dumps(sorted(audiences))}. Check the federated credentials of "
-        f"'{identity.name}'."
+        f"'{issuer}', subject '{subject}', audience {json.dumps(sorted(audiences))}. Check the federated credentials "
+        f"of '{identity.name}'."
     )

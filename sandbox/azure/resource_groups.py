@@ -43,7 +43,7 @@ class ResourceGroups(Behaviour):
         """Groups are written as part of their subscription."""
         return "Microsoft.Resources/subscriptions/resourceGroups"
 
-    def missing(self, ctx: Context, request: Request) -> ArmError:  # noqa: ARG002
+    def missing(self, ctx: Context, request: Request) -> ArmError:
         """Azure's words for a group that is not there."""
         return ArmError(404, "ResourceGroupNotFound", f"Resource group '{request.name}' could not be found.")
 

@@ -23,7 +23,7 @@ from sandbox.azure.errors import ArmError
 
 _FOLDER = Path(__file__).parent / "data" / "schemas"
 _SCALARS: dict[str, type] = {"str": str, "bool": bool, "int": int, "float": float}
-_ALWAYS = frozenset({"id", "name", "type", "location", "tags"})
+_ALWAYS = frozenset({"id", "name", "type"})
 """Names that Resource Manager itself takes out of any body before the service sees it."""
 
 Kind = Literal["model", "list", "dict", "scalar", "any"]
@@ -176,7 +176,12 @@ def _object(
         elif not field.read_only and value is not None:
             result[field.name] = _value(field, value, path, faults)
     for field in model.fields.values():
-        if field.required and not field.read_only and field.name not in result and not (top and field.name in _ALWAYS):
+        if (
+            field.required
+            and not field.read_only
+            and field.name not in result
+            and not (top and field.name == "location")
+        ):
             path = f"{at}.{field.name}" if at else field.name
             faults.append(
                 _Fault(
