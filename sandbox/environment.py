@@ -107,7 +107,7 @@ def prepare(home: Home, tools: Mapping[str, Found]) -> None:
 def language_host(home: Home) -> str:
     """Which language host the engine will use, in words."""
     own = home.bin / _LANGUAGE_HOST
-    return "the sandbox's own" if own.exists() else str(shutil.which(_LANGUAGE_HOST, path=search_path()))
+    return "one of the sandbox itself" if own.exists() else str(shutil.which(_LANGUAGE_HOST, path=search_path()))
 
 
 def _path_behind(environment: Mapping[str, str], home: Home, python: Path) -> str:

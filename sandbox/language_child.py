@@ -94,7 +94,7 @@ def _own_traceback(program: Path) -> str:
     frames = traceback.extract_tb(trace)
     for index, frame in enumerate(frames):
         path = Path(frame.filename).resolve()
-        if path == program or program in path.parents:
+        if path.exists() and (path == program or program in path.parents):
             return "".join(traceback.format_exception(kind, error, trace, limit=index - len(frames)))
     return traceback.format_exc()
 
