@@ -1,0 +1,1 @@
+"""Measurements of Trainyard against plain ways of doing the same."""

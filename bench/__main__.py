@@ -1,0 +1,146 @@
+"""`make bench`: what Trainyard's components cost in a preview.
+
+Times `pulumi preview` of the program and of a bare program that declares the same resources, in turn in one run, on the
+running sandbox's engine and providers. Only ratios mean something: machines are shared and noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from bench.declarations import write_declarations
+from bench.pools import values, write_stack_file
+from components.environment import Environment
+from sandbox.environment import process_environment
+from sandbox.home import REPOSITORY, Home
+from stacks.settings import Stack
+
+COUNTS = (4, 20, 100)
+RATIO_AT_MOST = {4: 1.0, 100: 0.5}
+GROWTH_AT_MOST = 1.4
+_SALT_FROM = REPOSITORY / "stacks" / "Pulumi.sandbox.yaml"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program to preview: where its project lies, and what it is run with."""
+
+    name: str
+    folder: Path
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+    def preview(self) -> float:
+        """Seconds of one preview.
+
+        Raises:
+            SystemExit: it failed; with its output.
+        """
+        began = time.monotonic()
+        done = subprocess.run(
+            ["pulumi", "preview", "--non-interactive", "--suppress-progress", *self.arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.monotonic() - began
+        if done.returncode != 0:
+            sys.exit(f"bench: the preview of {self.name} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        return seconds
+
+
+def main() -> int:
+    """Measure, print the table, and say whether the goals are met."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="previews of each program and size (median is taken)")
+    rounds = parser.parse_args().rounds
+    home = Home()
+    if not home.config_file.exists():
+        sys.exit("bench: no sandbox is running here: run `make up` first")
+    medians: dict[tuple[str, int], float] = {}
+    print(f"{'pools':>5} {'resources':>9} {'program s':>10} {'bare s':>8} {'ratio':>6}")
+    with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
+        for count in COUNTS:
+            resources, ours, bare = _programs(home, Path(folder) / str(count), count)
+            timings: dict[str, list[float]] = {ours.name: [], bare.name: []}
+            for _ in range(rounds):
+                for program in (ours, bare):
+                    timings[program.name].append(program.preview())
+            for name, seconds in timings.items():
+                medians[name, count] = statistics.median(seconds)
+            mine, plain = medians[ours.name, count], medians[bare.name, count]
+            print(f"{count:>5} {resources:>9} {mine:>10.2f} {plain:>8.2f} {mine / plain:>6.2f}", flush=True)
+    return _verdict(medians)
+
+
+def _verdict(medians: dict[tuple[str, int], float]) -> int:
+    """Print the goals with what was reached; 1 where one is missed."""
+    ratios = {count: medians["program", count] / medians["bare", count] for count in COUNTS}
+    few, some, many = COUNTS
+    early = (medians["program", some] - medians["program", few]) / (some - few)
+    late = (medians["program", many] - medians["program", some]) / (many - some)
+    goals = [
+        (f"ratio to the bare program at {count} pools", ratios[count], most) for count, most in RATIO_AT_MOST.items()
+    ]
+    goals.append((f"time per added pool, {some} to {many} against {few} to {some}", late / early, GROWTH_AT_MOST))
+    for what, reached, most in goals:
+        print(f"{'met' if reached <= most else 'MISSED':>6}: {what}: {reached:.2f} (at most {most})")
+    return int(any(reached > most for _, reached, most in goals))
+
+
+def _programs(home: Home, folder: Path, count: int) -> tuple[int, Program, Program]:
+    """The two programs for a number of pools, each with a fresh stack of its own, and how many resources they have."""
+    folder.mkdir(parents=True)
+    environment = {**process_environment(home), "PULUMI_BACKEND_URL": f"file://{folder}"}
+    stack_file = folder / "Pulumi.bench.yaml"
+    salt = yaml.safe_load(_SALT_FROM.read_text())["encryptionsalt"]
+    write_stack_file(stack_file, count, salt)
+    declarations = folder / "declarations.json"
+    config = home.config
+    resources = write_declarations(
+        declarations,
+        Stack.model_validate(values(count)),
+        Environment("trainyard", "bench", "westeurope", config.subscription_id, config.tenant_id, config.object_id),
+    )
+    bare_folder = folder / "bare"
+    bare_folder.mkdir()
+    project = {
+        "name": "trainyard-bare",
+        "runtime": {"name": "python", "options": {"virtualenv": str(REPOSITORY / ".venv")}},
+        "main": str(REPOSITORY / "bench" / "bare.py"),
+    }
+    (bare_folder / "Pulumi.yaml").write_text(json.dumps(project))
+    (bare_folder / "Pulumi.bench.yaml").write_text(yaml.safe_dump({"encryptionsalt": salt}))
+    for where in (REPOSITORY, bare_folder):
+        _new_stack(where, environment, stack_file)
+    return (
+        resources,
+        Program("program", REPOSITORY, ("--stack", "bench", "--config-file", str(stack_file)), environment),
+        Program("bare", bare_folder, ("--stack", "bench"), {**environment, "BENCH_DECLARATIONS": str(declarations)}),
+    )
+
+
+def _new_stack(where: Path, environment: dict[str, str], stack_file: Path) -> None:
+    arguments = ["pulumi", "stack", "init", "bench", "--no-select", "--non-interactive"]
+    arguments += ["--config-file", str(stack_file)] if where == REPOSITORY else []
+    done = subprocess.run(arguments, cwd=where, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"bench: no stack could be made in {where}: {done.stderr}")
+
+
+if __name__ == "__main__":
+    os.chdir(REPOSITORY)
+    sys.exit(main())
