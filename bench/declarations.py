@@ -13,7 +13,7 @@ import pulumi
 from components.environment import Environment
 from infra.platform import Platform
 from stacks.settings import Stack
-from tests.components.recorder import Recorder, record
+from tests.components.recorder import Made, Recorder, record
 
 _NOT_INPUTS = {"apiVersion", "kind"}
 _KUBECONFIG = "ref:azure-native:containerservice:ManagedCluster::cluster#fqdn"
