@@ -112,7 +112,7 @@ class Engine:
 
     def _deploying(self, *arguments: str) -> None:
         color = "always" if sys.stdout.isatty() else "never"
-        code = self._run([self._pulumi, *arguments, "--stack", self._stack, "--color", color])
+        code = self._run([self._pulumi, *arguments, "--stack", self._stack, "--suppress-progress", "--color", color])
         if code != 0:
             raise EngineError(
                 f"`pulumi {arguments[0]}` failed (exit code {code}): it says above why; logs: {self._home.logs}"

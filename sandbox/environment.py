@@ -96,7 +96,8 @@ def prepare(home: Home, tools: Mapping[str, Found]) -> None:
     if official:
         (home.bin / _LANGUAGE_HOST).unlink(missing_ok=True)
     else:
-        _script(home.bin / _LANGUAGE_HOST, "-m", "sandbox.language_host")
+        # -P: the engine starts it in the program's folder, which must not shadow modules (`infra/platform.py`).
+        _script(home.bin / _LANGUAGE_HOST, "-Pm", "sandbox.language_host")
     kubectl = home.bin / "kubectl"
     kubectl.unlink(missing_ok=True)
     kubectl.symlink_to(tools["kubectl"].path)

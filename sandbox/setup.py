@@ -133,9 +133,9 @@ def set_up(*, force: bool = False) -> bool:
         _say("setting up .venv from uv.lock")
         _STAMP.unlink(missing_ok=True)
         uv_command = uv()
-        environment = {**os.environ, **_uv_settings()}
+        environment = {**os.environ, **uv_settings()}
         if not _usable():
-            _run([uv_command, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], environment)
+            _make_venv(uv_command, environment)
         requirements = VENV / "requirements.txt"
         lock = _run([uv_command, "export", "--frozen", "--quiet", "--no-emit-project", "--no-header"], environment)
         requirements.write_text(lock)
@@ -147,6 +147,15 @@ def set_up(*, force: bool = False) -> bool:
             (packages / "trainyard.pth").write_text(f"{REPOSITORY}\n")
         _STAMP.write_text(json.dumps(wanted))
     return True
+
+
+def _make_venv(uv_command: str, environment: Mapping[str, str]) -> None:
+    """A virtualenv with pip in it, which the official language host asks what is installed; without where Python has
+    none to give."""
+    try:
+        _run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    except SetupError:
+        _run([uv_command, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], environment)
 
 
 def _installer(name: str) -> list[str]:
@@ -161,7 +170,7 @@ def _installer(name: str) -> list[str]:
     return [*pip, "install", "--quiet", "--disable-pip-version-check"]
 
 
-def _uv_settings() -> dict[str, str]:
+def uv_settings() -> dict[str, str]:
     """The user's indexes, and that uv brings no Python of its own."""
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     return {"UV_PYTHON_DOWNLOADS": "never", **index_settings(os.environ, pip.stdout)}

@@ -1,0 +1,72 @@
+# Trainyard's commands. `make help` lists them; README.md says what for.
+# Everything but `help` first makes .venv what uv.lock says, which takes no time when it is that already.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that fits; `make PYTHON=/path/to/python up` names another.
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& { command -v "$$python"; break; }; done)
+endif
+VENV := .venv/bin
+SANDBOX := $(VENV)/python -m sandbox
+# Where the tests lie or what else pytest is told: make test TESTS="tests/stacks -k spot"
+TESTS ?=
+WORKERS ?= 2
+
+.PHONY: help setup up down start stop env status logs test check bench recover lock schema
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv what uv.lock says
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" sandbox/setup.py
+
+up: setup ## bring up the platform in the sandbox; run it again after any change or crash
+	@$(SANDBOX) up
+
+down: setup ## destroy the sandbox's stack, stop every process, remove .sandbox
+	@$(SANDBOX) down
+
+start: setup ## start the sandbox's processes without deploying
+	@$(SANDBOX) start
+
+stop: setup ## stop the sandbox's processes and keep what is deployed
+	@$(SANDBOX) stop
+
+env: setup ## shell exports for pulumi, kubectl and Azure's SDKs: eval "$$(make -s env)"
+	@$(SANDBOX) env
+
+status: setup ## what of the sandbox runs
+	@$(SANDBOX) status
+
+logs: setup ## the end of the sandbox's logs; one of them: make logs NAME=azure
+	@$(SANDBOX) logs $(NAME)
+
+test: setup ## all tests; those of the whole use the running sandbox or start one
+	@$(VENV)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+check: setup ## lint, format, types, and that what is generated is fresh
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/pyright
+	@$(VENV)/python -m sandbox.lock --check
+	@$(VENV)/python -c 'from stacks.schema import TARGET, rendered; \
+		raise SystemExit(None if TARGET.read_text() == rendered() else "stacks/schema.json is stale: run make schema")'
+
+bench: setup ## time previews of the program against a bare one, at 4, 20 and 100 pools
+	@$(SANDBOX) start
+	@$(VENV)/python -m bench
+
+recover: setup ## show what a killed deployment left; mend it: make recover ARGS=--yes; STACK=prod for Azure
+	@$(if $(STACK),,exports="$$($(SANDBOX) env)" && eval "$$exports" && )\
+		$(VENV)/python -m recovery --stack $(or $(STACK),sandbox) $(ARGS)
+
+lock: setup ## lock the dependencies anew
+	@$(VENV)/python -m sandbox.lock
+
+schema: setup ## generate stacks/schema.json from the settings
+	@$(VENV)/python -m stacks.schema
