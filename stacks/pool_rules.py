@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from stacks.draft import Draft
 from stacks.kubernetes_names import label_key_fault, label_value_fault, taint_fault, taint_key
 from stacks.problems import PathParts, Problem
-from stacks.settings import POOL_KEY_PATTERN, Pool, surge_nodes
+from stacks.settings import POOL_KEY_PATTERN, Gpu, Pool, surge_nodes
 
 MOST_POOLS = 100
 MOST_NODES = 5000
@@ -134,7 +134,7 @@ def _gpu(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
     path: PathParts = ("pools", key, "gpu")
     gpu, needs = pool.gpu, ((*path, "sharing"),)
     if not pool.is_gpu:
-        for name in sorted(gpu.model_fields_set):
+        for name in sorted(name for name, value in gpu if value != Gpu.model_fields[name].default):
             yield Problem(
                 (*path, _camel(name)),
                 f"{draft.shown(getattr(gpu, name))} in a pool of class cpu; allowed: nothing, it has no GPU. "

@@ -16,7 +16,7 @@ PathParts = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"^[A-Za-z_][\w-]*$")
 _SECRET_KEY = re.compile(
-    r"(?i)passw|passphrase|secret|token|credential|connection.?string|account.?key|api.?key|\bsas\b"
+    r"(?i)passw|passphrase|secret|token|^secure$|credential|connection.?string|account.?key|api.?key|\bsas\b"
 )
 _LONGEST_VALUE = 80
 
