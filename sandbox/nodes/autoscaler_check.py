@@ -28,12 +28,17 @@ _CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id"
 
 @dataclass(frozen=True)
 class Permission:
-    """One right on the API server; an empty namespace: of the cluster, `*`: in every namespace."""
+    """One right on the API server, of the cluster or, with `own` as namespace, in the autoscaler's own.
+
+    Attributes:
+        name: of one object, where the program asks for that one only.
+    """
 
     verb: str
     group: str
     resource: str
     namespace: str
+    name: str
 
 
 async def judge_autoscaler(pod: Json, container: Json, around: Surroundings) -> Verdict:
@@ -141,8 +146,10 @@ async def _missing_permission(pod: Json, around: Surroundings) -> str | None:
     for needed in needed_permissions():
         resource, _, subresource = needed.resource.partition("/")
         attributes = {"verb": needed.verb, "group": needed.group, "resource": resource, "subresource": subresource}
-        if needed.namespace not in ("", "*"):
+        if needed.namespace == "own":
             attributes["namespace"] = namespace
+        if needed.name:
+            attributes["name"] = needed.name
         body: Json = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
@@ -150,7 +157,7 @@ async def _missing_permission(pod: Json, around: Surroundings) -> str | None:
         }
         answer = await around.client.create(path("authorization.k8s.io/v1", "subjectaccessreviews"), body)
         if not section(answer, "status").get("allowed"):
-            where = f'in the namespace "{namespace}"' if needed.namespace not in ("", "*") else "at the cluster scope"
+            where = f'in the namespace "{namespace}"' if needed.namespace == "own" else "at the cluster scope"
             return (
                 f'{needed.resource} is forbidden: User "{user}" cannot {needed.verb} resource "{needed.resource}" '
                 f'in API group "{needed.group}" {where}'
