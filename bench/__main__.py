@@ -7,7 +7,6 @@ running sandbox's engine and providers. Only ratios mean something: machines are
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -20,13 +19,14 @@ from pathlib import Path
 import yaml
 
 from bench.declarations import write_declarations
-from bench.pools import values, write_stack_file
+from bench.pools import stack_file, values
 from components.environment import Environment
 from sandbox.environment import process_environment
 from sandbox.home import REPOSITORY, Home
 from stacks.settings import Stack
 
 COUNTS = (4, 20, 100)
+"""Pools of the cluster, the system pool among them: AKS takes 100."""
 RATIO_AT_MOST = {4: 1.0, 100: 0.5}
 GROWTH_AT_MOST = 1.4
 _SALT_FROM = REPOSITORY / "stacks" / "Pulumi.sandbox.yaml"
@@ -34,11 +34,10 @@ _SALT_FROM = REPOSITORY / "stacks" / "Pulumi.sandbox.yaml"
 
 @dataclass(frozen=True)
 class Program:
-    """One program to preview: where its project lies, and what it is run with."""
+    """One program to preview: where its project lies, and the environment it is run in."""
 
     name: str
     folder: Path
-    arguments: tuple[str, ...]
     environment: dict[str, str]
 
     def preview(self) -> float:
@@ -49,7 +48,7 @@ class Program:
         """
         began = time.monotonic()
         done = subprocess.run(
-            ["pulumi", "preview", "--non-interactive", "--suppress-progress", *self.arguments],
+            ["pulumi", "preview", "--non-interactive", "--suppress-progress", "--stack", "bench"],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -104,41 +103,36 @@ def _verdict(medians: dict[tuple[str, int], float]) -> int:
 def _programs(home: Home, folder: Path, count: int) -> tuple[int, Program, Program]:
     """The two programs for a number of pools, each with a fresh stack of its own, and how many resources they have."""
     folder.mkdir(parents=True)
-    environment = {**process_environment(home), "PULUMI_BACKEND_URL": f"file://{folder}"}
-    stack_file = folder / "Pulumi.bench.yaml"
-    salt = yaml.safe_load(_SALT_FROM.read_text())["encryptionsalt"]
-    write_stack_file(stack_file, count, salt)
     declarations = folder / "declarations.json"
     config = home.config
     resources = write_declarations(
         declarations,
-        Stack.model_validate(values(count)),
+        Stack.model_validate(values(count - 1)),
         Environment("trainyard", "bench", "westeurope", config.subscription_id, config.tenant_id, config.object_id),
     )
-    bare_folder = folder / "bare"
-    bare_folder.mkdir()
-    project = {
-        "name": "trainyard-bare",
-        "runtime": {"name": "python", "options": {"virtualenv": str(REPOSITORY / ".venv")}},
-        "main": str(REPOSITORY / "bench" / "bare.py"),
-    }
-    (bare_folder / "Pulumi.yaml").write_text(json.dumps(project))
-    (bare_folder / "Pulumi.bench.yaml").write_text(yaml.safe_dump({"encryptionsalt": salt}))
-    for where in (REPOSITORY, bare_folder):
-        _new_stack(where, environment, stack_file)
-    return (
-        resources,
-        Program("program", REPOSITORY, ("--stack", "bench", "--config-file", str(stack_file)), environment),
-        Program("bare", bare_folder, ("--stack", "bench"), {**environment, "BENCH_DECLARATIONS": str(declarations)}),
-    )
+    salt = yaml.safe_load(_SALT_FROM.read_text())["encryptionsalt"]
+    environment = {**process_environment(home), "BENCH_DECLARATIONS": str(declarations)}
+    ours = _project("program", folder, REPOSITORY / "infra", stack_file(count - 1, salt), environment)
+    bare = _project("bare", folder, REPOSITORY / "bench" / "bare.py", {"encryptionsalt": salt}, environment)
+    return resources, ours, bare
 
 
-def _new_stack(where: Path, environment: dict[str, str], stack_file: Path) -> None:
-    arguments = ["pulumi", "stack", "init", "bench", "--no-select", "--non-interactive"]
-    arguments += ["--config-file", str(stack_file)] if where == REPOSITORY else []
-    done = subprocess.run(arguments, cwd=where, env=environment, capture_output=True, text=True, check=False)
+def _project(name: str, parent: Path, main: Path, stack: dict[str, object], environment: dict[str, str]) -> Program:
+    """A Pulumi project that runs `main`, with one new stack in a state of its own."""
+    folder = parent / name
+    state = folder / "state"
+    state.mkdir(parents=True)
+    project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
+    project |= {"main": str(main), "stackConfigDir": "."}
+    project["runtime"]["options"]["virtualenv"] = str(REPOSITORY / ".venv")
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    (folder / "Pulumi.bench.yaml").write_text(yaml.safe_dump(stack, sort_keys=False))
+    own = {**environment, "PULUMI_BACKEND_URL": f"file://{state}"}
+    init = ["pulumi", "stack", "init", "bench", "--non-interactive"]
+    done = subprocess.run(init, cwd=folder, env=own, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"bench: no stack could be made in {where}: {done.stderr}")
+        sys.exit(f"bench: no stack could be made in {folder}: {done.stderr}")
+    return Program(name, folder, own)
 
 
 if __name__ == "__main__":

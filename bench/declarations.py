@@ -15,7 +15,7 @@ from infra.platform import Platform
 from stacks.settings import Stack
 from tests.components.recorder import Made, Recorder, record
 
-_NOT_INPUTS = {"apiVersion", "kind"}
+_SET_BY_THE_SDK = {"apiVersion", "kind"}
 _KUBECONFIG = "ref:azure-native:containerservice:ManagedCluster::cluster#fqdn"
 """Any output of the cluster will do in its place: unknown in a first preview, as the real one is."""
 
@@ -53,7 +53,7 @@ def write_declarations(path: Path, settings: Stack, environment: Environment) ->
         {
             "type": made.type,
             "name": made.name,
-            "inputs": {key: value for key, value in made.inputs.items() if key not in _NOT_INPUTS},
+            "inputs": _arguments(made),
             "ignoreChanges": made.ignore_changes,
             "deleteBeforeReplace": made.delete_before_replace,
             "provider": _key(made.provider) if made.provider else None,
@@ -63,6 +63,13 @@ def write_declarations(path: Path, settings: Stack, environment: Environment) ->
     ]
     path.write_text(json.dumps(declarations))
     return len(declarations)
+
+
+def _arguments(made: Made) -> dict[str, Any]:
+    """Inputs that a program gives: a Kubernetes object's version and kind follow from its class."""
+    if not made.type.startswith("kubernetes:"):
+        return made.inputs
+    return {key: value for key, value in made.inputs.items() if key not in _SET_BY_THE_SDK}
 
 
 def _only_named(made: Made, keys: set[str]) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 _SHAPES: tuple[dict[str, Any], ...] = (
     {"class": "cpu", "max": 10},
@@ -25,7 +22,7 @@ def values(pools: int) -> dict[str, Any]:
     }
 
 
-def write_stack_file(path: Path, pools: int, salt: str) -> None:
-    """A stack file as Pulumi reads it."""
+def stack_file(pools: int, salt: str) -> dict[str, object]:
+    """The same as a stack file says it."""
     config = {f"trainyard:{key}": value for key, value in values(pools).items()}
-    path.write_text(yaml.safe_dump({"encryptionsalt": salt, "config": config}, sort_keys=False))
+    return {"encryptionsalt": salt, "config": config}
