@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+from capacity.catalogue import VmSize
 from sandbox.azure import clusters, pool_documents
 from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, purge, register, register_route
 from sandbox.azure.container_service import POOL_TYPE, in_progress, private
@@ -59,7 +60,7 @@ class AgentPools(Behaviour):
         live = live_count(ctx, cluster, request.name)
         if old and old["mode"] == "System" and new.get("mode", "User") != "System":
             check_not_last_system_pool(ctx, cluster.id, request.name)
-        return check_pool(ctx, cluster, request.name, new, old, others, live)
+        return check_pool(ctx, cluster, request.name, new, old, others=others, live=live)
 
     def put(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> Reply:
         """Create the pool, or bring it and its machines to what the body says."""
@@ -68,7 +69,7 @@ class AgentPools(Behaviour):
         if parent is None or found is None:
             raise self.missing(ctx, request)
         cluster = clusters.of(parent)
-        pool = write_pool(ctx, cluster, request.name, body["properties"], existing, found.size)
+        pool = write_pool(ctx, cluster, request.name, body["properties"], existing, size=found.size)
         operation = ctx.operations.start(pool.id, "put", 0.3 if existing else 0.2)
         return Reply(200 if existing else 201, self.render(ctx, pool), operation)
 
@@ -76,7 +77,7 @@ class AgentPools(Behaviour):
         """The document with the count as it is now."""
         return shown(ctx, resource)
 
-    def delete(self, ctx: Context, request: Request, resource: Resource) -> Reply:  # noqa: ARG002
+    def delete(self, ctx: Context, request: Request, resource: Resource) -> Reply:
         """Begin: the machines drain, then pool and scale set go."""
         take_token(ctx, resource.id)
         cluster_id = resource.id.rsplit("/", 2)[0]
@@ -125,8 +126,10 @@ def _word(ctx: Context, resource_id: str) -> str:
     return str(found.properties.get("provisioningState")) if found else "Creating"
 
 
-_CLUSTER_PATH = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
+_CLUSTER_PATH = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
     "/managedClusters/{cluster}"
+)
 
 
 def _cluster(ctx: Context, request: Request, action: str) -> Resource:

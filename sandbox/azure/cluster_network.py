@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, cast
+from typing import Any
 
 from sandbox.azure.behaviour import Body, Context
-from sandbox.azure.container_service import INSTANCE_TYPE, POOL_TYPE, SCALE_SET_TYPE, refusal, text
+from sandbox.azure.container_service import INSTANCE_TYPE, SCALE_SET_TYPE, listed, mapping, refusal, text
 from sandbox.azure.errors import ArmError
-from sandbox.azure.ids import key_of, same_id
+from sandbox.azure.ids import key_of
 from sandbox.azure.pool_rules import surge_nodes, top_count
 from sandbox.azure.store import Resource
 
@@ -39,7 +39,7 @@ def network(value: Any, parameter: str) -> IPv4Network:
 
 def prefix_of(subnet: Resource) -> IPv4Network:
     """A subnet's range; AKS takes subnets with one range only."""
-    prefixes = cast("list[str]", subnet.properties.get("addressPrefixes") or [])
+    prefixes = listed(subnet.properties.get("addressPrefixes"))
     given = subnet.properties.get("addressPrefix") or (prefixes[0] if prefixes else None)
     if len(prefixes) > 1:
         raise refusal(
@@ -183,7 +183,7 @@ def check_egress(ctx: Context, outbound: str, subnet_ids: Iterable[str | None]) 
                 "networkProfile.outboundType",
             )
         subnet = subnet_of(ctx, subnet_id)
-        gateway_id = (subnet.properties.get("natGateway") or {}).get("id")
+        gateway_id = mapping(subnet.properties.get("natGateway")).get("id")
         if not gateway_id:
             raise refusal(
                 "SubnetNotAssociatedWithNATGateway",
@@ -219,12 +219,3 @@ def check_room_for_machines(ctx: Context, subnet_id: str | None, more: int) -> N
             "SubnetIsFull",
             f"Subnet {subnet.name} with address prefix {taken} does not have enough capacity for {more} IP addresses.",
         )
-
-
-def pools_in(ctx: Context, subnet_id: str) -> list[Resource]:
-    """The agent pools that have their nodes in a subnet."""
-    return [
-        pool
-        for pool in ctx.store.of_type(POOL_TYPE)
-        if pool.properties.get("vnetSubnetID") and same_id(pool.properties["vnetSubnetID"], subnet_id)
-    ]

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sandbox.azure.behaviour import Body, Context
-from sandbox.azure.container_service import CLUSTER_TYPE, IDENTITY_TYPE, POOL_TYPE, group_id, private, refusal, text
+from sandbox.azure.container_service import (
+    CLUSTER_TYPE,
+    IDENTITY_TYPE,
+    POOL_TYPE,
+    group_id,
+    mapping,
+    private,
+    refusal,
+    text,
+)
 from sandbox.azure.ids import parse
 from sandbox.azure.store import Resource
 
@@ -50,7 +59,7 @@ def of(cluster: Resource) -> Cluster:
         kept["principalId"],
         group_id(subscription, properties["nodeResourceGroup"]),
         kept["suffix"],
-        cast("dict[str, str]", (properties.get("identityProfile") or {}).get("kubeletidentity") or {}),
+        cast("dict[str, str]", mapping(properties.get("identityProfile")).get("kubeletidentity") or {}),
     )
 
 
@@ -72,7 +81,7 @@ def user_assigned(ctx: Context, identity: Body) -> Resource | None:
         ArmError: none, several, or one that does not exist.
     """
     kind = text(identity.get("type"))
-    given = cast("dict[str, Any]", identity.get("userAssignedIdentities") or {})
+    given = mapping(identity.get("userAssignedIdentities"))
     if kind == "SystemAssigned" and not given:
         return None
     if kind != "UserAssigned" or len(given) != 1:

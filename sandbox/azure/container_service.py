@@ -5,7 +5,7 @@ AKS answers errors without the outer `{"error": …}` that other services put ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from sandbox.azure.behaviour import Body
 from sandbox.azure.errors import ArmError
@@ -80,6 +80,16 @@ def public(resource: Resource) -> Body:
 def text(value: Any) -> str:
     """A property that may be missing, as a string."""
     return "" if value is None else str(value)
+
+
+def mapping(value: Any) -> Body:
+    """An object that may be missing."""
+    return cast(Body, value or {})
+
+
+def listed(value: Any) -> list[Any]:
+    """A list that may be missing."""
+    return cast("list[Any]", value or [])
 
 
 def number_in(properties: Body, key: str) -> int | None:

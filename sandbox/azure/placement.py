@@ -8,7 +8,7 @@ from typing import ClassVar
 from capacity.catalogue import load_catalogue
 from sandbox.azure.behaviour import Behaviour, Body, Context, Request, register
 from sandbox.azure.clusters import Cluster, lacking
-from sandbox.azure.container_service import POOL_TYPE, refusal
+from sandbox.azure.container_service import POOL_TYPE, listed, mapping, refusal
 from sandbox.azure.errors import ArmError, bad_request
 from sandbox.azure.ids import same_id
 from sandbox.azure.skus import offer
@@ -32,7 +32,7 @@ def check_placement(ctx: Context, cluster: Cluster, pool: Body) -> None:
         group = _found(ctx, str(group_id), PROXIMITY_TYPE, "PPGNotFound")
         if group.body["location"] != cluster.location:
             raise refusal("InvalidPPGRegion", f"Proximity placement group {group_id} is not in {cluster.location}.")
-        if len(pool.get("availabilityZones") or []) > 1:
+        if len(listed(pool.get("availabilityZones"))) > 1:
             raise refusal(
                 "PPGNotSupportMultipleZones", "A proximity placement group cannot be used with more than one zone."
             )
@@ -91,7 +91,7 @@ class ProximityPlacementGroups(Behaviour):
     name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9_][\w.-]{0,79}")
     name_rule: ClassVar[str] = "1 to 80 letters, digits, underscores, periods and hyphens"
 
-    def fill(self, ctx: Context, request: Request, document: Body, existing: Resource | None) -> None:  # noqa: ARG002
+    def fill(self, ctx: Context, request: Request, document: Body, existing: Resource | None) -> None:
         """The default type."""
         document["properties"].setdefault("proximityPlacementGroupType", "Standard")
 
@@ -136,9 +136,9 @@ class CapacityReservations(Behaviour):
     creates: ClassVar[float] = 0.3
     changes: ClassVar[float] = 0.3
 
-    def validate(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> None:  # noqa: ARG002
+    def validate(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> None:
         """A size sold there, in one zone at most."""
-        sku = body.get("sku") or {}
+        sku = mapping(body.get("sku"))
         size = load_catalogue().size(str(sku.get("name", "")))
         place = str(body.get("location"))
         found = offer(ctx, place, size.name) if size else None
@@ -152,7 +152,7 @@ class CapacityReservations(Behaviour):
             raise bad_request(
                 "InvalidParameter", "Required parameter 'sku.capacity' is missing (null).", "sku.capacity"
             )
-        zones = body.get("zones") or []
+        zones = listed(body.get("zones"))
         if len(zones) > 1 or any(zone not in found.zones for zone in zones):
             raise bad_request(
                 "InvalidParameter", f"A reservation may name one zone of {list(found.zones)}, not {zones}.", "zones"

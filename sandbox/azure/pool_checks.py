@@ -8,15 +8,15 @@ from capacity.catalogue import VmSize
 from sandbox.azure import cluster_network, pool_documents, pool_labels, pool_machines, pool_rules, quota
 from sandbox.azure.behaviour import Body, Context
 from sandbox.azure.clusters import Cluster
-from sandbox.azure.container_service import invalid, number_in, refusal
+from sandbox.azure.container_service import invalid, mapping, number_in, refusal
 from sandbox.azure.placement import check_placement
 from sandbox.azure.skus import offer, offers
 
 _AKS_TAGS = 13
 
 
-def check_pool(  # noqa: PLR0917
-    ctx: Context, cluster: Cluster, name: str, new: Body, old: Body | None, others: Sequence[Body], live: int
+def check_pool(
+    ctx: Context, cluster: Cluster, name: str, new: Body, old: Body | None, *, others: Sequence[Body], live: int
 ) -> VmSize:
     """Everything that AKS asks of one pool before it begins.
 
@@ -51,7 +51,7 @@ def check_pool(  # noqa: PLR0917
     pool_machines.check_gpu(whole, size)
     pool_machines.check_pods(whole)
     pool_documents.resolved_version(
-        str(new.get("orchestratorVersion") or (old or {}).get("orchestratorVersion") or cluster.version), old, cluster
+        str(new.get("orchestratorVersion") or mapping(old).get("orchestratorVersion") or cluster.version), old, cluster
     )
     _check_tags(whole)
     check_placement(ctx, cluster, whole)
@@ -83,7 +83,7 @@ def _given(properties: Body) -> Body:
 
 
 def _check_tags(properties: Body) -> None:
-    tags = properties.get("tags") or {}
+    tags = mapping(properties.get("tags"))
     if len(tags) + _AKS_TAGS > 50:
         raise invalid(
             "agentPoolProfile.tags",

@@ -10,7 +10,7 @@ from sandbox.azure import kubernetes_versions as versions
 from sandbox.azure import node_images
 from sandbox.azure.behaviour import Body
 from sandbox.azure.clusters import Cluster
-from sandbox.azure.container_service import POOL_TYPE, SCALE_SET_TYPE, refusal
+from sandbox.azure.container_service import POOL_TYPE, SCALE_SET_TYPE, listed, mapping, refusal, text
 from sandbox.azure.pool_labels import SPOT_LABEL, SPOT_TAINT
 from sandbox.azure.pool_rules import CREATE_ONLY
 from sandbox.azure.store import Resource
@@ -57,16 +57,16 @@ def completed(properties: Body, old: Body | None, cluster: Cluster, size: VmSize
         defaults["gpuProfile"] = {"driver": "Install"}
     if spot:
         defaults |= {"scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1}
-        new["nodeLabels"] = {**(new.get("nodeLabels") or {}), SPOT_LABEL: "spot"}
-        new["nodeTaints"] = list(dict.fromkeys([*(new.get("nodeTaints") or []), SPOT_TAINT]))
+        new["nodeLabels"] = {**mapping(new.get("nodeLabels")), SPOT_LABEL: "spot"}
+        new["nodeTaints"] = list(dict.fromkeys([*(listed(new.get("nodeTaints"))), SPOT_TAINT]))
     new = {**defaults, **new, "osDiskSizeGB": disk}
     if old:
         new["powerState"] = old["powerState"]
-    requested = new.get("orchestratorVersion") or (old["orchestratorVersion"] if old else cluster.version)
+    requested = text(new.get("orchestratorVersion") or (old["orchestratorVersion"] if old else cluster.version))
     new["orchestratorVersion"] = requested
     new["currentOrchestratorVersion"] = resolved_version(requested, old, cluster)
     new["nodeImageVersion"] = node_images.image_version(
-        new["osSKU"], new["currentOrchestratorVersion"], size.architecture
+        text(new["osSKU"]), text(new["currentOrchestratorVersion"]), size.architecture
     )
     new["eTag"] = str(uuid.uuid4())
     return new
@@ -87,8 +87,8 @@ def resolved_version(requested: str, old: Body | None, cluster: Cluster) -> str:
         raise refusal(
             "NodePoolMcVersionIncompatible",
             f"Node pool version {wanted} and control plane version {cluster.version} are incompatible. Minor version "
-            "of node pool cannot be bigger than control plane version. Minor version of node pool cannot be more than 3 "
-            "versions less than control plane version. For more information, please check "
+            "of node pool cannot be bigger than control plane version. Minor version of node pool cannot be more than "
+            "3 versions less than control plane version. For more information, please check "
             "https://aka.ms/aks/UpgradeVersionRules",
             "orchestratorVersion",
         )
@@ -216,4 +216,4 @@ def scale_set(cluster: Cluster, pool: str, properties: Body, size: VmSize, now: 
 
 def scale_set_tags(cluster: Cluster, pool: str, properties: Body) -> dict[str, str]:
     """The pool's tags, which replace whatever the set had, and AKS's."""
-    return {**(properties.get("tags") or {}), **aks_tags(cluster, pool, properties["currentOrchestratorVersion"])}
+    return {**mapping(properties.get("tags")), **aks_tags(cluster, pool, properties["currentOrchestratorVersion"])}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from sandbox.azure.behaviour import Body
-from sandbox.azure.container_service import invalid, refusal
+from sandbox.azure.container_service import invalid, listed, mapping, refusal
 
 SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
 SPOT_TAINT = f"{SPOT_LABEL}=spot:NoSchedule"
@@ -29,7 +29,7 @@ def parsed_taint(taint: str) -> re.Match[str] | None:
 
 def check_labels(properties: Body) -> None:
     """Kubernetes' syntax, and none of the keys that AKS or Kubernetes keep to themselves."""
-    for key, value in (properties.get("nodeLabels") or {}).items():
+    for key, value in mapping(properties.get("nodeLabels")).items():
         if key == SPOT_LABEL and value == "spot" and properties.get("scaleSetPriority") == "Spot":
             continue
         prefix = key.partition("/")[0] if "/" in key else ""
@@ -61,7 +61,7 @@ def check_labels(properties: Body) -> None:
 def check_taints(properties: Body) -> None:
     """`key=value:Effect`, none twice, and none that only AKS may set."""
     seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(properties.get("nodeTaints") or []):
+    for index, taint in enumerate(listed(properties.get("nodeTaints"))):
         at = f"agentPoolProfile.nodeTaints[{index}]"
         parts = parsed_taint(str(taint))
         if not parts or parts["effect"] not in _EFFECTS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from capacity.catalogue import VmSize
 from sandbox.azure.behaviour import Body
-from sandbox.azure.container_service import invalid, number_in, refusal
+from sandbox.azure.container_service import invalid, listed, mapping, number_in, refusal
 from sandbox.azure.skus import Offer
 
 
@@ -29,7 +29,7 @@ def check_size(name: str, properties: Body, offered: Offer | None, sellable: lis
             f"sizes are '{','.join(one.lower() for one in sellable)}'. For more details, please visit "
             "https://aka.ms/aks/quotas-skus-regions",
         )
-    zones = [str(zone) for zone in properties.get("availabilityZones") or []]
+    zones = [str(zone) for zone in listed(properties.get("availabilityZones"))]
     missing = [zone for zone in zones if zone not in offered.zones]
     if missing:
         raise refusal(
@@ -84,7 +84,7 @@ def check_gpu(properties: Body, size: VmSize) -> None:
             "VMSizeDoesNotSupportMIG",
             f"The VM size {size.name} does not support multi-instance GPU: gpuInstanceProfile {profile} cannot be set.",
         )
-    driver = (properties.get("gpuProfile") or {}).get("driver")
+    driver = mapping(properties.get("gpuProfile")).get("driver")
     if driver and not size.gpus:
         raise invalid("agentPoolProfile.gpuProfile", f"The VM size {size.name} has no GPU: gpuProfile cannot be set.")
     if size.gpu_vendor == "amd":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capacity.catalogue import VmSize
-from sandbox.azure import clusters, pool_documents
+from sandbox.azure import clusters, pool_documents, quota
 from sandbox.azure.behaviour import Again, Body, Context
 from sandbox.azure.clusters import Cluster
 from sandbox.azure.container_service import POOL_TYPE, number_in, private, public, refusal
@@ -34,9 +34,7 @@ def live_count(ctx: Context, cluster: Cluster, name: str) -> int:
     return len(living(ctx, pool_documents.scale_set_id(cluster, name)))
 
 
-def write_pool(  # noqa: PLR0917
-    ctx: Context, cluster: Cluster, name: str, new: Body, old: Resource | None, size: VmSize
-) -> Resource:
+def write_pool(ctx: Context, cluster: Cluster, name: str, new: Body, old: Resource | None, *, size: VmSize) -> Resource:
     """Store a checked pool; an existing one's scale set follows at once, a new one's comes with its operation."""
     properties = pool_documents.completed(new, old.properties if old else None, cluster, size)
     changed = old is not None and number_in(new, "count") != live_count(ctx, cluster, name)
@@ -77,6 +75,8 @@ def bring_up(ctx: Context, cluster: Cluster, pool: Resource) -> bool:
     found = offer(ctx, cluster.location, pool.properties["vmSize"])
     if found is None:
         raise refusal("BadRequest", f"The VM size {pool.properties['vmSize']} is no longer offered.")
+    spot = pool.properties.get("scaleSetPriority") == "Spot"
+    quota.check_for_compute(ctx, cluster.location, found.size, int(pool.properties["count"]), spot=spot)
     made = pool_documents.scale_set(cluster, pool.name, pool.properties, found.size, ctx.now())
     ctx.store.put(made)
     resize(ctx, made, int(pool.properties["count"]))

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from capacity.catalogue import VmSize, is_burstable
 from sandbox.azure.behaviour import Body
-from sandbox.azure.container_service import invalid, number_in, refusal, unchangeable
+from sandbox.azure.container_service import invalid, listed, mapping, number_in, refusal, unchangeable
 from sandbox.azure.pool_labels import SPOT_LABEL, SPOT_TAINT, parsed_taint
 
 MAX_NODES = 1000
@@ -79,7 +79,7 @@ def surge_nodes(properties: Body) -> int:
     if properties.get("scaleSetPriority") == "Spot":
         return 0
     nodes = top_count(properties)
-    given = (properties.get("upgradeSettings") or {}).get("maxSurge") or "10%"
+    given = mapping(properties.get("upgradeSettings")).get("maxSurge") or "10%"
     percent = _PERCENT.fullmatch(given)
     return -(-nodes * int(percent[1]) // 100) if percent else int(given)
 
@@ -154,7 +154,7 @@ def check_system(name: str, properties: Body, size: VmSize) -> None:
             f"System node pool must support at least 30 pods. Nodepool name: {name}, maxPods: {properties['maxPods']}.",
             "agentPoolProfile.maxPods",
         )
-    for taint in properties.get("nodeTaints") or []:
+    for taint in listed(properties.get("nodeTaints")):
         parts = parsed_taint(taint)
         if parts and parts["key"] != "CriticalAddonsOnly" and parts["effect"] != "PreferNoSchedule":
             raise refusal(
@@ -167,7 +167,7 @@ def check_system(name: str, properties: Body, size: VmSize) -> None:
 def check_spot(properties: Body) -> None:
     """Eviction and price belong to spot, surge does not."""
     spot = properties.get("scaleSetPriority") == "Spot"
-    settings = properties.get("upgradeSettings") or {}
+    settings = mapping(properties.get("upgradeSettings"))
     if spot:
         for key, words in (("maxSurge", "max surge"), ("maxUnavailable", "max unavailable")):
             if settings.get(key) is not None:
@@ -188,7 +188,7 @@ def check_spot(properties: Body) -> None:
 
 def check_surge(properties: Body) -> None:
     """A number or a percentage; size and surge together stay within a pool's limit."""
-    settings = properties.get("upgradeSettings") or {}
+    settings = mapping(properties.get("upgradeSettings"))
     for key in ("maxSurge", "maxUnavailable"):
         given = settings.get(key)
         if given is None:
@@ -220,9 +220,9 @@ def check_unchanged(new: Body, old: Body, *, prefix: str = "properties") -> None
             raise unchangeable(f"{prefix}.{key}")
     if old.get("scaleSetPriority") == "Spot":
         # pulumi-azure-native#959: a body without spot's own taint is refused.
-        if SPOT_TAINT not in (new.get("nodeTaints") or []):
+        if SPOT_TAINT not in (listed(new.get("nodeTaints"))):
             raise unchangeable(f"{prefix}.nodeTaints")
-        if (new.get("nodeLabels") or {}).get(SPOT_LABEL) != "spot":
+        if mapping(new.get("nodeLabels")).get(SPOT_LABEL) != "spot":
             raise unchangeable(f"{prefix}.nodeLabels")
 
 

@@ -202,3 +202,6 @@ def register_routes() -> None:
         action="Microsoft.Compute/locations/usages/read",
     )
     register_route("PUT", "/sandbox/quota", _change_limit, platform_only=True)
+
+
+register_routes()

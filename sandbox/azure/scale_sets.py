@@ -17,7 +17,7 @@ from capacity.catalogue import VmSize, load_catalogue
 from sandbox.azure import quota
 from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, register
 from sandbox.azure.cluster_network import check_room_for_machines
-from sandbox.azure.container_service import INSTANCE_TYPE, SCALE_SET_TYPE, private, public
+from sandbox.azure.container_service import INSTANCE_TYPE, SCALE_SET_TYPE, listed, mapping, private, public
 from sandbox.azure.errors import ArmError, bad_request
 from sandbox.azure.operations import Operation
 from sandbox.azure.store import Resource
@@ -78,7 +78,7 @@ def is_spot(scale_set: Resource) -> bool:
 
 def add_instances(ctx: Context, scale_set: Resource, count: int) -> None:
     """Create machines, each in the zone that has the fewest."""
-    zones: list[str] = scale_set.body.get("zones") or []
+    zones: list[str] = listed(scale_set.body.get("zones"))
     spread = Counter((one.body.get("zones") or [""])[0] for one in living(ctx, scale_set.id))
     now = ctx.now()
     for _ in range(count):
@@ -100,7 +100,7 @@ def _instance(scale_set: Resource, number: int, zone: str | None, now: float, re
         "instanceId": str(number),
         "location": scale_set.body["location"],
         "sku": {"name": scale_set.body["sku"]["name"], "tier": "Standard"},
-        "tags": scale_set.body.get("tags") or {},
+        "tags": mapping(scale_set.body.get("tags")),
         "properties": {
             "latestModelApplied": True,
             "vmId": str(uuid.uuid4()),
@@ -143,7 +143,7 @@ class ScaleSets(Behaviour):
     def check_idle(self, ctx: Context, request: Request) -> None:
         """Compute takes a further change while one is under way."""
 
-    def validate(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> None:  # noqa: ARG002
+    def validate(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> None:
         """Clients change what AKS made; they make none of their own."""
         if existing is None:
             raise bad_request(
@@ -151,7 +151,7 @@ class ScaleSets(Behaviour):
                 f"The sandbox makes scale sets for agent pools only: '{request.name}' cannot be created by itself. Add "
                 "an agent pool.",
             )
-        sku = cast(Body, body.get("sku") or {})
+        sku = mapping(body.get("sku"))
         name = sku.get("name", existing.body["sku"]["name"])
         if str(name).lower() != existing.body["sku"]["name"].lower():
             raise bad_request(
@@ -161,13 +161,13 @@ class ScaleSets(Behaviour):
         if capacity is not None and not 0 <= int(capacity) <= 1000:
             raise bad_request("InvalidParameter", f"The capacity {capacity} must be 0 to 1000.", "sku.capacity")
 
-    def put(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> Reply:  # noqa: ARG002
+    def put(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> Reply:
         """Change capacity and tags; what is left out stays, as in the autoscaler's own requests."""
         if existing is None:
             raise ValueError("a new scale set passed validate")
         if body.get("tags") is not None:
             existing.body["tags"] = body["tags"]
-        wanted = cast(Body, body.get("sku") or {}).get("capacity")
+        wanted = mapping(body.get("sku")).get("capacity")
         present = living(ctx, existing.id)
         target = len(present) if wanted is None else int(wanted)
         more = target - len(present)
@@ -181,7 +181,7 @@ class ScaleSets(Behaviour):
         operation = ctx.operations.start(existing.id, "put", seconds)
         return Reply(200, self.render(ctx, ctx.store.get(existing.id) or existing), operation)
 
-    def patched(self, ctx: Context, request: Request, body: Body, existing: Resource) -> Body:  # noqa: ARG002
+    def patched(self, ctx: Context, request: Request, body: Body, existing: Resource) -> Body:
         """A PATCH says the same as a PUT here: what is left out stays."""
         return {"location": existing.body["location"], **body}
 
@@ -193,7 +193,7 @@ class ScaleSets(Behaviour):
         properties = {**shown["properties"], "provisioningState": "Updating" if busy else "Succeeded"}
         return {**shown, "sku": {**shown["sku"], "capacity": capacity}, "properties": properties}
 
-    def delete(self, ctx: Context, request: Request, resource: Resource) -> Reply:  # noqa: ARG002
+    def delete(self, ctx: Context, request: Request, resource: Resource) -> Reply:
         """Only AKS deletes them, with their pool."""
         raise ArmError(
             409, "OperationNotAllowed", f"'{resource.name}' belongs to an agent pool: delete the pool instead."

@@ -185,3 +185,6 @@ def register_routes() -> None:
         action="Microsoft.ContainerService/locations/vmSkus/read",
     )
     register_route("PUT", "/sandbox/skus", _change_offer, platform_only=True)
+
+
+register_routes()
