@@ -73,7 +73,8 @@ def unknown_key(path: PathParts, value: object, secret_keys: Collection[str]) ->
 def described(node: Node) -> str:
     """What a schema node allows, in words."""
     options = [one for one in _options(node) if one.get("type") != "null"]
-    words = " or ".join(dict.fromkeys(_one(option) for option in options))
+    told = {"examples": node["examples"]} if "examples" in node else {}
+    words = " or ".join(dict.fromkeys(_one({**told, **option}) for option in options))
     description = node.get("description")
     return f"{words} ({description.rstrip('.')})" if description else words
 
@@ -136,7 +137,7 @@ def _one(node: Node) -> str:
     if kind == "object":
         keys = ", ".join(cast("Node", node.get("properties", {})))
         return f"a mapping with {keys}" if keys else "a mapping"
-    text = f"text of the form {node['pattern']}" if "pattern" in node else "text"
+    text = f"text like {' or '.join(map(str, node['examples']))}" if "examples" in node else "text"
     return {"string": text, "boolean": "true or false"}.get(kind, "any value")
 
 

@@ -1,87 +1,23 @@
 """What a stack file may say: the only schema of Trainyard's settings.
 
-Owns the models and the bounds of each single value. Rules between values are in `stacks/rules.py`; what needs the
-catalogue of sizes, in `capacity/checks.py`, whose `load` reports all errors of a file at once and is how a program
-gets a `Stack`.
+Owns the models and the bounds of each single value. Rules between values are in `stacks/pool_rules.py` and
+`stacks/stack_rules.py`; what needs the catalogue of sizes, in `capacity/checks.py`, whose `load` reports all errors of
+a file at once and is how a program gets a `Stack`.
 """
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-
-def _not_boolean(value: Any) -> Any:
-    """YAML's `yes` and `true` are no numbers, though Python counts them as 1."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("int_type", "is not a number")
-    return value
-
-
-def _true_or_false(value: Any) -> Any:
-    """`true` and `false`, as text too, as `pulumi config set` writes them; 1, `on` and `y` are somebody's slip."""
-    words = {"true": True, "false": False}
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    if not isinstance(value, bool):
-        raise PydanticCustomError("bool_type", "is neither true nor false")
-    return value
-
-
-def _number_as_text(value: Any) -> Any:
-    """A zone or a surge is a name for Azure and a number for who writes it."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _network(value: str) -> str:
-    try:
-        network = IPv4Network(value, strict=False)
-    except (AddressValueError, NetmaskValueError, ValueError) as error:
-        raise PydanticCustomError("cidr", "is no IPv4 range in CIDR form, as `10.0.0.0/16`") from error
-    prefix = value.partition("/")[2]
-    if not prefix.isdigit() or str(network) != value:
-        raise PydanticCustomError(
-            "cidr", "is not written as the range it means: write `{network}`", {"network": str(network)}
-        )
-    return value
-
-
-def _price(value: float) -> float:
-    if value != -1 and value <= 0:
-        raise PydanticCustomError("price", "is no price: above 0, or -1 for up to the on-demand price")
-    return value
-
-
-def _spot_mapping(value: Any) -> Any:
-    """`true` is a mapping with nothing in it, `false` is none."""
-    if isinstance(value, Spot | dict) or value is None:
-        return value  # pyright: ignore[reportUnknownVariableType]  (an arbitrary mapping, which pydantic judges)
-    try:
-        return {} if _true_or_false(value) else None
-    except PydanticCustomError:
-        raise PydanticCustomError(
-            "spot_type", "is neither true nor false nor a mapping with maxPrice and evictionPolicy"
-        ) from None
-
+from stacks.value_types import NUMBER, PRICE, Cidr, Flag, ObjectId, Surge, Zone, true_or_false
 
 PoolClass = Literal["cpu", "light-gpu", "heavy-gpu"]
 Role = Literal["train", "serve"]
 MigProfile = Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]
-Zone = Annotated[
-    Literal["1", "2", "3"],
-    BeforeValidator(_number_as_text, json_schema_input_type=Literal["1", "2", "3", 1, 2, 3]),
-]
-NUMBER = BeforeValidator(_not_boolean)
-"""Last in a field's annotation: before the bounds it would hide them from the schema."""
-Flag = Annotated[bool, BeforeValidator(_true_or_false)]
-Cidr = Annotated[str, AfterValidator(_network), Field(examples=["10.0.0.0/16"])]
-ObjectId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
-_SURGE = Field(pattern=r"^(1000|[1-9]\d{0,2}|100%|[1-9]\d?%)$", examples=["1", "33%"])
-Surge = Annotated[str, _SURGE, BeforeValidator(_number_as_text, json_schema_input_type=Annotated[str, _SURGE] | int)]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
@@ -101,7 +37,7 @@ class Spot(Settings):
 
     max_price: Annotated[
         float,
-        AfterValidator(_price),
+        PRICE,
         Field(description="US dollars an hour at most; -1: up to the on-demand price."),
         NUMBER,
     ] = -1
@@ -121,6 +57,18 @@ class OsDisk(Settings):
         Literal["auto", "Ephemeral", "Managed"],
         Field(description="`auto`: on the machine's own disk where the size has room for it, else managed."),
     ] = "auto"
+
+
+def _spot_mapping(value: Any) -> Any:
+    """`true` is a mapping with nothing in it, `false` is none."""
+    if isinstance(value, Spot | dict) or value is None:
+        return value  # pyright: ignore[reportUnknownVariableType]  (an arbitrary mapping, which pydantic judges)
+    try:
+        return {} if true_or_false(value) else None
+    except PydanticCustomError:
+        raise PydanticCustomError(
+            "spot_type", "is neither true nor false nor a mapping with maxPrice and evictionPolicy"
+        ) from None
 
 
 class Gpu(Settings):
@@ -194,6 +142,7 @@ class Pool(Settings):
         str | None,
         Field(
             pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/capacityReservationGroups/[^/]+$",
+            examples=["/subscriptions/…/resourceGroups/…/providers/Microsoft.Compute/capacityReservationGroups/a100"],
             description="Resource id of a capacity reservation group to draw machines from.",
         ),
     ] = None
@@ -246,8 +195,12 @@ class MaintenanceWindow(Settings):
     """When AKS may upgrade by itself."""
 
     day: Annotated[Day, Field(description="Day of the week.")] = "Sunday"
-    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Hour and minute.")] = "02:00"
-    utc_offset: Annotated[str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$", description="Of `start`.")] = "+00:00"
+    start: Annotated[
+        str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["02:00"], description="Hour and minute.")
+    ] = "02:00"
+    utc_offset: Annotated[
+        str, Field(pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$", examples=["+01:00"], description="Of `start`.")
+    ] = "+00:00"
     duration_hours: Annotated[int, Field(ge=4, le=24, description="Hours; AKS wants four at least."), NUMBER] = 6
 
 
@@ -268,7 +221,9 @@ class Upgrades(Settings):
 class Cluster(Settings):
     """The AKS cluster."""
 
-    kubernetes_version: Annotated[str, Field(pattern=r"^1\.\d{2}(\.\d+)?$", description="Minor version.")] = "1.36"
+    kubernetes_version: Annotated[
+        str, Field(pattern=r"^1\.\d{2}(\.\d+)?$", examples=["1.36"], description="Minor version.")
+    ] = "1.36"
     tier: Annotated[Literal["Free", "Standard", "Premium"], Field(description="Uptime guarantee and price.")] = (
         "Standard"
     )

@@ -49,7 +49,7 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "a version without quotes",
         {"cluster__kubernetesVersion": 1.35},
         "cluster.kubernetesVersion",
-        ["1.35 is not text", 'in quotes: "1.35"'],
+        ["1.35 is not text", "text like 1.36", 'in quotes: "1.35"'],
     ),
     (
         "a word near another",

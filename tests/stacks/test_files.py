@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -142,3 +143,18 @@ def test_every_setting_has_a_description():
         if not field.description
     ]
     assert nameless == []
+
+
+def test_every_pattern_comes_with_an_example_for_the_error_to_show():
+    def patterns(node: object) -> list[dict[str, object]]:
+        if isinstance(node, list):
+            return [found for one in cast("list[object]", node) for found in patterns(one)]
+        if not isinstance(node, dict):
+            return []
+        known = cast("dict[str, object]", node)
+        inner = [found for one in known.values() for found in patterns(one)]
+        return [known, *inner] if known.get("type") == "string" and "pattern" in known else inner
+
+    bare = [one for one in patterns(Stack.model_json_schema(mode="serialization")["$defs"]) if "title" in one]
+    assert bare, "no pattern is left to look at"
+    assert [one for one in bare if "examples" not in one] == []
