@@ -65,8 +65,11 @@ def body_fields(token: str) -> Mapping[str, Shape]:
 
 
 def inputs_within(token: str, outputs: Mapping[str, Any]) -> Document:
-    """The part of outputs that could have been inputs, in the inputs' form: read-only properties left out."""
-    return _project_fields(outputs, body_fields(token))
+    """The part of outputs that could have been inputs, in the inputs' form: read-only properties left out.
+
+    So is the `id`, which some specifications wrongly let a program set.
+    """
+    return _project_fields(outputs, {name: shape for name, shape in body_fields(token).items() if name != "id"})
 
 
 def without_empty(value: Any) -> Any:

@@ -153,7 +153,7 @@ async def _write(
 def _imported(kind: ArmType, resource_id: str, outputs: Properties) -> Properties:
     named = kind.parse_id(resource_id)
     found = inputs_within(kind.token, outputs)
-    body = {name: without_empty(found[name]) for name in body_fields(kind.token) if name != "id" and name in found}
+    body = {name: without_empty(found[name]) for name in body_fields(kind.token) if name in found}
     return {**named, **{name: value for name, value in body.items() if value is not None}}
 
 

@@ -1,0 +1,3 @@
+from tests.sandbox.azure_native.conftest import bench
+
+__all__ = ["bench"]
