@@ -17,7 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.azure.errors import ArmError
-from sandbox.azure.ids import is_within, key_of
+from sandbox.azure.ids import is_within
 from sandbox.azure.store import Resource, Store
 from sandbox.home import Config
 
@@ -203,11 +203,6 @@ class Authorization:
 def definition_id(subscription_id: str, role_id: str) -> str:
     """A role definition's id as ARM writes it."""
     return f"/subscriptions/{subscription_id}/providers/{DEFINITIONS}/{role_id}"
-
-
-def scope_of(assignment_id: str) -> str:
-    """The scope an assignment's id lies on; `/` for the tenant."""
-    return key_of(assignment_id).rsplit(f"/providers/{ASSIGNMENTS.lower()}/", 1)[0] or "/"
 
 
 def _any_matches(patterns: tuple[str, ...], action: str) -> bool:

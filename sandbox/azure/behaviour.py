@@ -79,6 +79,7 @@ class Behaviour:
         patches_tags_only: PATCH may change tags and nothing else.
         tag_limit, tag_name_limit: tags a resource may have, characters a tag's name may have.
         name_error: the code that refuses a bad name.
+        shows_state: answers carry `properties.provisioningState`.
         put_only_by_platform: Azure makes these itself; a client's PUT is refused.
     """
 
@@ -97,6 +98,7 @@ class Behaviour:
     tag_name_limit: ClassVar[int] = 512
     name_error: ClassVar[str] = "InvalidResourceName"
     put_only_by_platform: ClassVar[bool] = False
+    shows_state: ClassVar[bool] = True
 
     # What subclasses refine most: checks, computed values, what belongs together.
 
@@ -111,6 +113,10 @@ class Behaviour:
 
     def check_delete(self, ctx: Context, resource: Resource) -> None:
         """Refuse a delete, by raising ArmError, where something still uses the resource."""
+
+    def find(self, ctx: Context, resource_id: str) -> Resource | None:
+        """The resource of that id."""
+        return ctx.store.get(resource_id)
 
     def removed(self, ctx: Context, resource: Resource) -> None:
         """The resource and what lies in it is gone: clean up what belonged to it elsewhere."""
@@ -173,12 +179,14 @@ class Behaviour:
             "name": existing.name if existing else request.name,
             "type": self.type,
         }
-        properties: Body = document.setdefault("properties", {})
+        document.setdefault("properties", {})
         if self.has_etag:
             document["etag"] = f'W/"{uuid.uuid4()}"'
         seconds = self.changes if existing else self.creates
         self.fill(ctx, request, document, existing)
-        properties["provisioningState"] = "Succeeded" if not seconds else "Updating" if existing else "Creating"
+        if self.shows_state:
+            state = "Succeeded" if not seconds else "Updating" if existing else "Creating"
+            document["properties"]["provisioningState"] = state
         resource = Resource(
             document["id"], self.type, document["name"], document, existing.created_at if existing else now, now
         )

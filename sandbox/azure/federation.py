@@ -13,11 +13,11 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 
 from sandbox.azure.store import Resource, Store
+from sandbox.certificates import service_account_keys
 from sandbox.home import Home
 
 IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 CREDENTIALS = f"{IDENTITIES}/federatedIdentityCredentials"
-SERVICE_ACCOUNT_KEY = "service-account.pub"
 EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
 
 
@@ -46,7 +46,7 @@ def principal_of(home: Home, store: Store, client_id: str, assertion: str) -> st
         raise AssertionRefused("AADSTS50027: JWT token is invalid or malformed.") from error
     _match(store, identity, claims)
     try:
-        key = serialization.load_pem_public_key((home.tls / SERVICE_ACCOUNT_KEY).read_bytes())
+        key = serialization.load_pem_public_key(service_account_keys(home)[0].read_bytes())
         jwt.decode(assertion, key, algorithms=["RS256"], audience=EXCHANGE_AUDIENCE)  # pyright: ignore[reportArgumentType]
     except FileNotFoundError as error:
         raise AssertionRefused(

@@ -141,7 +141,7 @@ def _resource(ctx: Context, request: Request, body: Any) -> Reply:
             raise _not_allowed(request)
         return _list(ctx, request, behaviour)
     checks.scope_exists(ctx, path)
-    existing = ctx.store.get(request.resource_id)
+    existing = behaviour.find(ctx, request.resource_id)
     verb = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(request.method)
     if verb is None:
         raise _not_allowed(request)
@@ -215,7 +215,7 @@ def _action(ctx: Context, request: Request, body: Any) -> Reply:
     checks.scope_exists(ctx, path)
     ctx.authorization.require(ctx.caller, f"{behaviour.permission_type}/{name}/action", request.resource_id)
     checks.parent_exists(ctx, path, "action")
-    existing = ctx.store.get(request.resource_id)
+    existing = behaviour.find(ctx, request.resource_id)
     if existing is None:
         raise behaviour.missing(ctx, request)
     return behaviour.action(ctx, request, existing, name, cast(Body, body if isinstance(body, dict) else {}))

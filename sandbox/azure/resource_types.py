@@ -10,6 +10,15 @@ MODULES = (
     "sandbox.azure.virtual_networks",
     "sandbox.azure.network_security",
     "sandbox.azure.public_addresses",
+    "sandbox.azure.private_dns",
+    "sandbox.azure.private_links",
+    "sandbox.azure.private_dns_zone_groups",
+    "sandbox.azure.identities",
+    "sandbox.azure.registries",
+    "sandbox.azure.storage_accounts",
+    "sandbox.azure.storage_services",
+    "sandbox.azure.role_definitions",
+    "sandbox.azure.role_assignments",
 )
 
 

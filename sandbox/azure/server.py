@@ -137,7 +137,7 @@ def _response(http: web.Request, reply: Reply) -> web.Response:
         version = http.query.get("api-version", "")
         base = f"https://{http.host}/subscriptions/{subscription}/providers/{provider}/locations/global"
         headers.setdefault("Azure-AsyncOperation", f"{base}/operations/{operation.id}?api-version={version}")
-        if operation.kind != "put":
+        if operation.kind != "put" or status == 202:
             headers.setdefault("Location", f"{base}/operationResults/{operation.id}?api-version={version}")
         headers.setdefault("Retry-After", "1")
     if http.method == "HEAD":
