@@ -19,6 +19,15 @@ MODULES = (
     "sandbox.azure.storage_services",
     "sandbox.azure.role_definitions",
     "sandbox.azure.role_assignments",
+    "sandbox.azure.skus",
+    "sandbox.azure.quota",
+    "sandbox.azure.placement",
+    "sandbox.azure.scale_sets",
+    "sandbox.azure.machines",
+    "sandbox.azure.aks",
+    "sandbox.azure.agent_pools",
+    "sandbox.azure.maintenance",
+    "sandbox.azure.kubernetes_access",
 )
 
 
