@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from capacity.autoscaler_releases import RELEASES, release_for
 from capacity.catalogue import Catalogue, VmSize, is_burstable, load_catalogue
 from capacity.network_plan import NetworkError, plan_network
 from capacity.pools import plan_pool, size_name
@@ -55,6 +56,7 @@ def load_file(path: Path) -> Stack:
 def catalogue_rules(draft: Draft, catalogue: Catalogue) -> Iterator[Problem]:
     """Everything wrong with sizes, and with what a pool asks of its size."""
     yield from _region(draft, catalogue)
+    yield from _autoscaler(draft)
     yield from _system_pool(draft, catalogue)
     for key, pool in draft.pools():
         yield from _pool(draft, key, pool, catalogue)
@@ -85,6 +87,17 @@ def _region(draft: Draft, catalogue: Catalogue) -> Iterator[Problem]:
             ("location",),
             f"{draft.shown(location, 'location')} is no region of the catalogue; allowed: "
             f"{', '.join(catalogue.regions)}. {f'Did you mean {near}?' if near else 'Use one of these.'}",
+        )
+
+
+def _autoscaler(draft: Draft) -> Iterator[Problem]:
+    version = draft.stack.cluster.kubernetes_version
+    if draft.stack.autoscaler.mode == "deployment" and release_for(version) is None:
+        yield Problem(
+            ("cluster", "kubernetesVersion"),
+            f"{draft.shown(version)} has no cluster-autoscaler that is known here; allowed in deployment mode: "
+            f"{', '.join(RELEASES)}. Use one of them, or set trainyard:autoscaler.mode to managed.",
+            needs=(("autoscaler", "mode"),),
         )
 
 

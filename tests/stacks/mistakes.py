@@ -57,6 +57,12 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "pools.heavy.class",
         ['"heavy"', "Did you mean heavy-gpu"],
     ),
+    (
+        "a version without autoscaler",
+        {"cluster__kubernetesVersion": "1.30"},
+        "cluster.kubernetesVersion",
+        ['"1.30"', "1.33, 1.34, 1.35, 1.36", "managed"],
+    ),
     ("max too large", {"pools__heavy__max": 2000}, "pools.heavy.max", ["2000", "1 to 1000"]),
     ("no pools", {"pools": {}}, "pools", ["an empty mapping is empty"]),
     ("min above max", {"pools__heavy__min": 9}, "pools.heavy.min", ["9 is above max 4", "Raise max or lower min"]),
