@@ -227,23 +227,34 @@ def _answers(part: Part) -> bool:
 
 
 def _end(pid: int, started: str | None, within: float) -> None:
-    """SIGTERM, then SIGKILL, to the process and the session it leads."""
+    """SIGTERM, then SIGKILL; whatever else is in the session it leads is killed after it."""
     if started is None:
         return
+    members = {member: start_time(member) for member in _members(pid)}
     for sign, seconds in ((signal.SIGTERM, within), (signal.SIGKILL, 10.0)):
-        if start_time(pid) != started:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if _session(pid) == pid and sign == signal.SIGKILL:
-                os.killpg(pid, sign)
-            else:
-                os.kill(pid, sign)
+        _signal(pid, started, sign)
         deadline = time.monotonic() + seconds
         while start_time(pid) == started and time.monotonic() < deadline:
             _reap(pid)
             time.sleep(_POLL)
     if start_time(pid) == started:
         raise ProcessError(f"process {pid} does not end, not even on SIGKILL: it hangs in the kernel")
+    for member, began in members.items():
+        if began is not None:
+            _signal(member, began, signal.SIGKILL)
+
+
+def _signal(pid: int, started: str, sign: signal.Signals) -> None:
+    """Signal a process, unless it is gone and its id perhaps somebody else's."""
+    if start_time(pid) == started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+
+
+def _members(leader: int) -> list[int]:
+    """The other processes of the session that `leader` leads; none where there is no /proc."""
+    pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if pid != leader and _session(pid) == leader]
 
 
 def _reap(pid: int) -> None:

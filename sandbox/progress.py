@@ -88,13 +88,13 @@ class Progress:
     def _mark(self, sign: str, plain: str) -> str:
         """The sign where the stream can show it, else a word."""
         try:
-            sign.encode(self._stream.encoding or "ascii")
+            sign.encode(self._stream.encoding or "utf-8")
         except UnicodeEncodeError:
             return plain
         return sign
 
     def _print(self, text: str) -> None:
-        encoding = self._stream.encoding or "ascii"
+        encoding = self._stream.encoding or "utf-8"
         text = text.encode(encoding, "replace").decode(encoding)
         self._stream.write(f"\r\033[K{text}\n" if self._live else f"{text}\n")
         self._stream.flush()
