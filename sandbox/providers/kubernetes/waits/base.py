@@ -135,11 +135,17 @@ def selected(obj: Json, kind: Kind) -> Collection:
 
 @asynccontextmanager
 async def events(
-    cluster: Cluster, collections: list[Collection]
+    cluster: Cluster, collections: list[Collection], known: Json | None = None
 ) -> AsyncGenerator[asyncio.Queue[tuple[Collection, Event]]]:
-    """A queue of what happens in these collections, beginning with what is there."""
+    """A queue of what happens in these collections, beginning with what is there.
+
+    Args:
+        cluster: where.
+        collections: what to follow.
+        known: an object that was there: its absence from the first list is an event, too.
+    """
     queue: asyncio.Queue[tuple[Collection, Event]] = asyncio.Queue()
-    watchers = [asyncio.create_task(_follow(cluster, one, queue)) for one in collections]
+    watchers = [asyncio.create_task(_follow(cluster, one, queue, known)) for one in collections]
     try:
         yield queue
     finally:
@@ -148,9 +154,11 @@ async def events(
         await asyncio.gather(*watchers, return_exceptions=True)
 
 
-async def _follow(cluster: Cluster, what: Collection, queue: asyncio.Queue[tuple[Collection, Event]]) -> None:
+async def _follow(
+    cluster: Cluster, what: Collection, queue: asyncio.Queue[tuple[Collection, Event]], known: Json | None
+) -> None:
     """List and watch, for ever; after a break list again, and tell of what went meanwhile."""
-    seen: dict[str, Json] = {}
+    seen = {text(pluck(known, "metadata", "uid")): known} if known else {}
     while True:
         try:
             where = await cluster.where(what.kind, what.namespace)

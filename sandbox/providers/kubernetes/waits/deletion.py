@@ -26,7 +26,7 @@ async def wait_until_gone(
     deadline = time.monotonic() + (DEFAULT_TIMEOUT if timeout is None else timeout)
     where = await cluster.where_is(obj)
     uid = pluck(obj, "metadata", "uid")
-    async with events(cluster, [own(obj)]) as queue:
+    async with events(cluster, [own(obj)], known=obj) as queue:
         while True:
             try:
                 obj = await cluster.get(where, patience=max(deadline - time.monotonic(), 0))
