@@ -49,7 +49,7 @@ class Cluster:
 
     def list(self, *arguments: str) -> list[Json]:
         """The items of `get`."""
-        return cast(list[Json], self.get(*arguments)["items"])
+        return cast(list[Json], self.get(*arguments).get("items", []))
 
     def start_controller(self) -> None:
         """Start `python -m sandbox.nodes`."""
