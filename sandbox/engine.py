@@ -86,7 +86,7 @@ class Engine:
         """
         self._mend()
         self._note.touch()
-        self._deploying("destroy", "--yes", "--skip-preview", "--remove", "--preserve-config")
+        self._deploying("destroy", "--yes", "--skip-preview")
         self._note.unlink(missing_ok=True)
 
     def outputs(self) -> dict[str, Any]:
