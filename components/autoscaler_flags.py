@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from capacity.autoscaler_releases import RELEASES, release_for
 from components.naming import POOL_HASH_LENGTH
 from stacks.settings import Autoscaler, Pool
 
-VERSIONS = {"1.33": "v1.33.6", "1.34": "v1.34.5", "1.35": "v1.35.2", "1.36": "v1.36.1"}
-"""Kubernetes minor to the autoscaler's newest release for it (kubernetes/autoscaler README, 2026-11-23)."""
 IMAGE = "registry.k8s.io/autoscaling/cluster-autoscaler"
 
 
@@ -44,15 +43,15 @@ def image(kubernetes_version: str) -> str:
     """The autoscaler's image for a cluster version.
 
     Raises:
-        ValueError: no release is known for it.
+        ValueError: no release is known for it; `capacity.checks` refuses such a stack file.
     """
-    minor = ".".join(kubernetes_version.split(".")[:2])
-    if minor not in VERSIONS:
+    release = release_for(kubernetes_version)
+    if release is None:
         raise ValueError(
-            f"trainyard:cluster.kubernetesVersion {kubernetes_version}: no cluster-autoscaler is known for it; "
-            f"known: {', '.join(VERSIONS)}. Take one of these, or `trainyard:autoscaler.mode: managed`."
+            f"Kubernetes {kubernetes_version}: no cluster-autoscaler is known for it; known: {', '.join(RELEASES)}. "
+            "Take one of these, or `trainyard:autoscaler.mode: managed`."
         )
-    return f"{IMAGE}:{VERSIONS[minor]}"
+    return f"{IMAGE}:{release}"
 
 
 def arguments(settings: Autoscaler, cluster: str) -> list[str]:

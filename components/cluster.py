@@ -10,6 +10,7 @@ it: a change there puts every pool of the cluster into Scaling, and a refresh fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import pulumi
@@ -39,6 +40,7 @@ class Cluster(pulumi.ComponentResource):
         settings: the whole stack's: cluster, autoscaler and system pool.
         plan: address ranges of pods and services.
         node_subnet_id: where nodes get their addresses.
+        outbound_addresses: under which nodes leave; a public API server that is not open to all must let them in.
         identity: whose rights on the subnet must be there first.
     """
 
@@ -57,6 +59,7 @@ class Cluster(pulumi.ComponentResource):
         settings: Stack,
         plan: NetworkPlan,
         node_subnet_id: pulumi.Input[str],
+        outbound_addresses: Sequence[pulumi.Input[str]],
         identity: ClusterIdentity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -103,7 +106,7 @@ class Cluster(pulumi.ComponentResource):
                 blob_csi_driver=aks.ManagedClusterStorageProfileBlobCSIDriverArgs(enabled=True),
                 snapshot_controller=aks.ManagedClusterStorageProfileSnapshotControllerArgs(enabled=True),
             ),
-            api_server_access_profile=_api_server_access(wanted),
+            api_server_access_profile=_api_server_access(wanted, outbound_addresses),
             auto_upgrade_profile=_auto_upgrades(settings),
             auto_scaler_profile=_managed_autoscaler(settings.autoscaler),
             agent_pool_profiles=[_system_pool(wanted.system_pool, wanted, node_subnet_id, environment.tags)],
@@ -144,14 +147,18 @@ def _network_profile(plan: NetworkPlan) -> aks.ContainerServiceNetworkProfileArg
     )
 
 
-def _api_server_access(settings: ClusterSettings) -> aks.ManagedClusterAPIServerAccessProfileArgs:
+def _api_server_access(
+    settings: ClusterSettings, outbound_addresses: Sequence[pulumi.Input[str]]
+) -> aks.ManagedClusterAPIServerAccessProfileArgs:
+    """AKS adds its own load balancer's address to the ranges by itself, but not those of a NAT gateway of ours."""
     if settings.private:
         return aks.ManagedClusterAPIServerAccessProfileArgs(
             enable_private_cluster=True, enable_private_cluster_public_fqdn=False, private_dns_zone="system"
         )
-    return aks.ManagedClusterAPIServerAccessProfileArgs(
-        enable_private_cluster=False, authorized_ip_ranges=list(settings.authorized_ip_ranges)
-    )
+    ranges: list[pulumi.Input[str]] = list(settings.authorized_ip_ranges)
+    if ranges:
+        ranges += [pulumi.Output.concat(address, "/32") for address in outbound_addresses]
+    return aks.ManagedClusterAPIServerAccessProfileArgs(enable_private_cluster=False, authorized_ip_ranges=ranges)
 
 
 def _auto_upgrades(settings: Stack) -> aks.ManagedClusterAutoUpgradeProfileArgs:

@@ -36,6 +36,8 @@ class Network(pulumi.ComponentResource):
     endpoint_subnet_id: pulumi.Output[str]
     private_dns_zones: dict[str, pulumi.Output[str]]
     """Storage service (`file`, `blob`, `dfs`) to its zone's resource id."""
+    outbound_addresses: list[pulumi.Output[str]]
+    """The NAT gateway's public addresses: nodes and pods leave the network under these."""
     ready: list[pulumi.Resource]
     """What must be there before a name in the zones resolves inside the network."""
 
@@ -104,6 +106,7 @@ class Network(pulumi.ComponentResource):
             )
             for index in range(outbound_ips)
         ]
+        self.outbound_addresses = [address.ip_address.apply(lambda found: found or "") for address in addresses]
         return network.NatGateway(
             f"{name}-outbound",
             resource_group_name=self._resource_group,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pulumi
-from capacity.checks import load
-from stacks.loading import SettingsErrors
 
-from infra.config import stack_values
+from capacity.checks import SettingsErrors, load
+from infra.config import secret_keys, stack_values
 from infra.platform import Platform, environment
 
 try:
-    settings = load(stack_values())
+    settings = load(stack_values(), secret_keys())
 except SettingsErrors as problem:
     raise pulumi.RunError(str(problem)) from None
 

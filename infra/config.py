@@ -10,6 +10,13 @@ import pulumi
 PREFIX = "trainyard:"
 
 
+def secret_keys() -> frozenset[str]:
+    """The `trainyard:` keys that the engine holds encrypted, without their prefix: errors must not show them."""
+    config = pulumi.runtime.config
+    keys = [key for key in config.CONFIG.get() if key.startswith(PREFIX)]
+    return frozenset(key.removeprefix(PREFIX) for key in keys if config.is_config_secret(key))
+
+
 def stack_values() -> dict[str, Any]:
     """All `trainyard:` keys without their prefix, mappings and lists parsed.
 

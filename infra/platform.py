@@ -103,6 +103,7 @@ class Platform(pulumi.ComponentResource):
             settings=settings,
             plan=plan,
             node_subnet_id=network.node_subnet_id,
+            outbound_addresses=network.outbound_addresses,
             identity=identity,
             opts=child,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Recorder(pulumi.runtime.Mocks):
                 # Azure takes a list of identities and answers with a map.
                 outputs["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
                 outputs["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example/"}
+            case "azure-native:network:PublicIPAddress":
+                outputs["ipAddress"] = "198.51.100.7"
             case "azure-native:containerregistry:Registry":
                 outputs["loginServer"] = "registry.azurecr.io"
             case _:
@@ -132,6 +135,7 @@ def record(build: Callable[[], object], recorder: Recorder | None = None, *, pre
         Exception: whatever the program raised.
     """
     kept = recorder or Recorder()
+    asyncio.set_event_loop(asyncio.new_event_loop())  # an `asyncio.run` of another test leaves none behind
     mocks.set_mocks(kept, project="trainyard", stack="test", preview=preview, monitor=RecordingMonitor(kept))
 
     @run_to_the_end
