@@ -14,6 +14,7 @@ from sandbox.nodes.azure_client import AzureClient, AzureError
 from sandbox.nodes.machines import Fleet
 from sandbox.nodes.node_controller import NodeController
 from sandbox.nodes.objects import Json, text
+from sandbox.nodes.provisioner import Provisioner
 from sandbox.nodes.surroundings import Surroundings
 from sandbox.nodes.watched import Watched
 from sandbox.nodes.workloads import Workloads
@@ -40,7 +41,9 @@ class Controller:
         self._nodes = NodeController(self._client, nodes, pods, csi_nodes, lambda: self._fleet)
         self._workloads = Workloads(self._client, pods, around)
         self._addons = AddonManager(self._client, self._azure, lambda: self._fleet)
-        self._watched = (nodes, pods, csi_nodes, *self._addons.watched.values())
+        self._volumes = Provisioner(self._client, self._azure, nodes, lambda: self._fleet, home.config.role_delay)
+        volumes = (self._volumes.claims, self._volumes.volumes)
+        self._watched = (nodes, pods, csi_nodes, *self._addons.watched.values(), *volumes)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -49,6 +52,7 @@ class Controller:
             ("nodes", self._nodes.run),
             ("workloads", self._workloads.run),
             ("addons", self._addons.run),
+            ("volumes", self._volumes.run),
             *((f"watch {number}", watched.run) for number, watched in enumerate(self._watched)),
         ]
         try:

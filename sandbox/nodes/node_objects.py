@@ -26,6 +26,11 @@ GPU_PREFIXES = ("nvidia.com/", "amd.com/")
 NODE_ADDRESSES = ipaddress.IPv4Network("10.224.0.0/12")
 _RESERVED_ADDRESSES = 4
 """Azure keeps the first four of a subnet."""
+_UBUNTU = ("Ubuntu 22.04.5 LTS", "5.15.0-1102-azure")
+_OS_IMAGES = {  # AKS's OS SKU to what its kubelet tells of itself
+    "Ubuntu2404": ("Ubuntu 24.04.3 LTS", "6.8.0-1044-azure"),
+    "AzureLinux3": ("Microsoft Azure Linux 3.0", "6.6.112.1-2.azl3"),
+}
 
 
 @dataclass(frozen=True)
@@ -203,18 +208,18 @@ def _architecture(machine: Machine) -> str:
 
 
 def _node_info(machine: Machine, cluster: Cluster) -> Json:
-    linux = machine.labels.get("kubernetes.azure.com/os-sku") == "AzureLinux"
+    image, kernel = _OS_IMAGES.get(machine.labels.get("kubernetes.azure.com/os-sku-effective", ""), _UBUNTU)
     return {
         "architecture": _architecture(machine),
         "bootID": _machine_id(machine, "boot"),
         "machineID": _machine_id(machine, "machine"),
         "systemUUID": _machine_id(machine, "system"),
         "containerRuntimeVersion": "containerd://2.1.6-1",
-        "kernelVersion": "6.6.112.1-2.azl3" if linux else "5.15.0-1102-azure",
+        "kernelVersion": kernel,
         "kubeProxyVersion": "",
         "kubeletVersion": f"v{cluster.kubernetes_version}",
         "operatingSystem": "linux",
-        "osImage": "Microsoft Azure Linux 3.0" if linux else "Ubuntu 22.04.5 LTS",
+        "osImage": image,
     }
 
 

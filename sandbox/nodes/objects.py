@@ -44,6 +44,11 @@ def annotations_of(node: Mapping[str, Any]) -> dict[str, str]:
     return section(node, "metadata", "annotations")
 
 
+def finalizers_of(node: Mapping[str, Any]) -> list[str]:
+    """An object's finalizers."""
+    return cast(list[str], section(node, "metadata").get("finalizers") or [])
+
+
 def condition(node: Mapping[str, Any], kind: str) -> Json:
     """The condition of a type, empty where there is none."""
     return next((one for one in items(node, "status", "conditions") if one.get("type") == kind), Json())

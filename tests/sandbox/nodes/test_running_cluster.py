@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.nodes.objects import items, labels_of, section, text
-from tests.sandbox.nodes.builders import machine_document, system_document
+from tests.sandbox.nodes.builders import SUBSCRIPTION, machine_document, system_document
 from tests.sandbox.nodes.conftest import Cluster, eventually
 from tests.sandbox.nodes.manifests import autoscaler, deployment, device_plugin, job
 
@@ -214,3 +214,44 @@ def test_a_killed_controller_goes_on_where_it_was(cluster: Cluster) -> None:
     eventually(lambda: is_ready(cluster, OTHER) and allocatable(cluster, OTHER) == "1")
     assert cluster.get("node", HEAVY)["metadata"]["uid"] == before
     assert allocatable(cluster, HEAVY) == "1"
+
+
+def test_a_claim_gets_a_share_and_the_share_goes_with_it(cluster: Cluster) -> None:
+    share: Json = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "scratch"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "shares",
+            "resources": {"requests": {"storage": "5Gi"}},
+        },
+    }
+    account = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/acc"
+    kind: Json = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "shares"},
+        "provisioner": "file.csi.azure.com",
+        "parameters": {"resourceGroup": "rg", "storageAccount": "acc", "mountWithManagedIdentity": "true"},
+    }
+    cluster.apply(kind, share)
+    eventually(lambda: "ProvisioningFailed" in messages(cluster) and "was not found" in messages(cluster))
+    role = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/r"
+    assignment = {"properties": {"scope": account, "roleDefinitionId": role, "principalId": "c"}}
+    uid = cluster.get("pvc", "scratch")["metadata"]["uid"]
+    made = f"{account}/fileServices/default/shares/pvc-{uid}"
+    cluster.azure.arm[f"GET {account}"] = (200, {"name": "acc"})
+    cluster.azure.arm[f"PUT {made}"] = (201, {"name": "share"})
+    cluster.azure.arm[f"GET {account}/providers/Microsoft.Authorization/roleAssignments"] = (200, {"value": []})
+    eventually(lambda: "does not have authorization to perform action" in messages(cluster))
+    cluster.azure.arm[f"GET {account}/providers/Microsoft.Authorization/roleAssignments"] = (
+        200,
+        {"value": [assignment]},
+    )
+    cluster.azure.arm[f"GET {role}"] = (200, {"properties": {"permissions": [{"actions": ["*"]}]}})
+    eventually(lambda: text(cluster.get("pvc", "scratch"), "status", "phase") == "Bound")
+    cluster.azure.arm[f"DELETE {made}"] = (200, {})
+    cluster.kubectl("delete", "pvc", "scratch")
+    eventually(lambda: not cluster.list("pv"))
+    assert f"DELETE {made}" in cluster.azure.requests
