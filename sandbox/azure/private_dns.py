@@ -26,6 +26,7 @@ class PrivateDnsZones(Behaviour):
     name_pattern = re.compile(rf"{_LABEL}(\.{_LABEL}){{1,33}}")
     name_rule = "a domain name of 2 to 34 labels, as 'privatelink.file.core.windows.net'"
     has_etag = True
+    tag_limit = 15
     creates = 0.3
     deletes = 0.3
 

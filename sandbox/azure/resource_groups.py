@@ -28,6 +28,9 @@ from sandbox.azure.operations import Operation
 from sandbox.azure.pipeline import paged
 from sandbox.azure.store import Resource
 
+_PATIENCE = 900
+"""Seconds after which a deletion that still waits for something is given up."""
+
 
 class ResourceGroups(Behaviour):
     """`Microsoft.Resources/resourceGroups`."""
@@ -77,7 +80,7 @@ class ResourceGroups(Behaviour):
         if not [one for one in ctx.store.under(group.id) if not parse(one.id).is_extension]:
             purge(ctx, group, operation)
             return
-        if progress:
+        if progress and ctx.now() - operation.started_at < _PATIENCE:
             raise Again(0.2)
         raise ArmError(
             409,

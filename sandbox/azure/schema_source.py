@@ -72,6 +72,9 @@ SOURCES: dict[str, dict[str, str]] = {
 }
 """Package to the resource types it describes, each with the class that a PUT's body must fit."""
 
+SHOWN: dict[str, str] = {"StorageAccountCreateParameters": "StorageAccount"}
+"""A body's class to the one that a GET shows, where they differ: what only the latter has is read-only."""
+
 FREE_ENUMS = frozenset({"VirtualMachineSizeTypes"})
 """Lists that Azure itself does not hold to: sizes change faster than packages."""
 
@@ -104,6 +107,15 @@ class _Package:
         if not encoded["fields"] or encoded["fields"].pop("", None):
             encoded["open"] = True
         return class_name
+
+    def add_shown(self, class_name: str, shown_name: str) -> None:
+        """Add as read-only what the class that a GET shows has beyond the class of the body."""
+        ours = self.encoded[class_name]["fields"]
+        for name, field in self._new(getattr(self._models, shown_name)):
+            if name not in ours:
+                ours[name] = {"kind": "any", "ro": True}
+            elif name == "properties":
+                self.add_shown(ours[name]["model"], field["model"])
 
     def _new(self, model: Any) -> Iterator[tuple[str, Encoded]]:
         for owner in reversed(model.__mro__):
@@ -216,6 +228,8 @@ def read(package: str) -> Encoded:
     """The trees of one package: `{"types": {resource type: model}, "models": {model: {"fields": …}}}`."""
     models = _Package(package)
     found = {resource_type: models.add(name) for resource_type, name in SOURCES[package].items()}
+    for name in set(found.values()) & set(SHOWN):
+        models.add_shown(name, SHOWN[name])
     return {"types": found, "models": dict(sorted(models.encoded.items()))}
 
 
