@@ -69,4 +69,6 @@ def _plain(value: Any) -> Any:
         return {name: _plain(one) for name, one in mapping.items() if one is not None}
     if isinstance(value, list):
         return [_plain(one) for one in cast(list[Any], value)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return UNKNOWN if is_unknown(value) else value
