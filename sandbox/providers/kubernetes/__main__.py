@@ -12,32 +12,12 @@ from pathlib import Path
 import grpc.aio
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from sandbox.environment import exports
 from sandbox.home import Home
 from sandbox.providers.kubernetes.provider import KubernetesProvider
 
 _MESSAGE_BYTES = 400 * 1024 * 1024
 """The engine's own bound on a message."""
-
-
-def environment(home: Home) -> dict[str, str]:
-    """What a kubeconfig's sign-in plugin finds around it.
-
-    An engine that attaches does not hand down its own environment, as it would to a provider that it starts. So the
-    sandbox's is used: the one that `make env` prints.
-    """
-    config = home.config
-    bundle = str(home.ca_bundle)
-    return {
-        "PATH": os.pathsep.join([str(home.bin), os.environ.get("PATH", os.defpath)]),
-        "AAD_LOGIN_METHOD": "spn",
-        "AZURE_AUTHORITY_HOST": home.azure_url,
-        "AZURE_TENANT_ID": config.tenant_id,
-        "AZURE_CLIENT_ID": config.client_id,
-        "AZURE_CLIENT_SECRET": config.client_secret,
-        "AZURE_SUBSCRIPTION_ID": config.subscription_id,
-        "SSL_CERT_FILE": bundle,
-        "REQUESTS_CA_BUNDLE": bundle,
-    }
 
 
 async def serve(port: int) -> None:
@@ -63,7 +43,9 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True, help="the sandbox's folder")
     home = Home(parser.parse_args().home)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    os.environ.update(environment(home))
+    # An engine that attaches does not hand down its environment, as it would to a provider that it starts: a
+    # kubeconfig's sign-in plugin is to find the sandbox's around it all the same.
+    os.environ.update(exports(home))
     asyncio.run(serve(home.config.ports["kubernetes"]))
 
 

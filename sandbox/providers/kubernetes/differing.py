@@ -13,6 +13,7 @@ from typing import Any
 
 from sandbox.providers.kubernetes.objects import MISSING, UNKNOWN, Json, as_list, as_map, is_list, is_map
 from sandbox.providers.kubernetes.replacement import Path, covers, touches, write_path
+from sandbox.providers.kubernetes.shape import is_empty
 
 
 class Change(Enum):
@@ -62,7 +63,7 @@ class _Comparison:
             if old is not MISSING:
                 self.note(path, Change.DELETE)
         elif old is MISSING:
-            if not (self.lenient and _is_empty(new) and (given is not MISSING and given == new)):
+            if not (self.lenient and is_empty(new) and (given is not MISSING and given == new)):
                 self.note(path, Change.ADD, new)
         elif is_map(new) and is_map(old):
             self.maps(path, as_map(old), as_map(new), as_map(given))
@@ -79,10 +80,6 @@ class _Comparison:
         for index in range(max(len(old), len(new))):
             at = (items[index] if index < len(items) else MISSING for items in (old, new, given))
             self.value((*path, index), *at)
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or value is False or value in (0, "", [], {})
 
 
 def _same(old: Any, new: Any) -> bool:

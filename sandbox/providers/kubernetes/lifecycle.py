@@ -28,7 +28,7 @@ from sandbox.providers.kubernetes.objects import (
 )
 from sandbox.providers.kubernetes.properties import decode, mark_secrets, plain
 from sandbox.providers.kubernetes.replacement import parse_path
-from sandbox.providers.kubernetes.shape import normal, pruned
+from sandbox.providers.kubernetes.shape import found_inputs, normal
 from sandbox.providers.kubernetes.waits.base import NotReadyError, judge
 from sandbox.providers.kubernetes.waits.rules import rules_for, skips
 
@@ -188,7 +188,7 @@ async def read(connection: Connection, urn: Urn, request: provider_pb2.ReadReque
         if error.not_found:
             return None
         raise ProviderError(f"failed to read {request.id!r}: {error.message}") from error
-    found = _imported(live) if imported else pruned(live, inputs)
+    found = _imported(live) if imported else found_inputs(live, inputs)
     outputs = checkpoint(found, live, given, api_version=api_version, manager=manager)
     kept = clone(found)
     mark_secrets(kept, given)

@@ -6,6 +6,7 @@ where the definitions come from. The values stay in the engine's state, as they 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 
@@ -276,20 +277,22 @@ async def _install_definitions(
     connection: Connection, cluster: Cluster, urn: Urn, found: Definitions, record: Record
 ) -> list[Json]:
     """Install definitions as Helm does: one that is there already, and is not from here, stays as it is."""
-    for crd in found.crds:
+
+    async def install(crd: Json) -> None:
         where = await cluster.where(_CRD, name=name_of(crd))
         if not await _is_ours_to_write(cluster, where):
-            continue
+            return
         labelled = clone(crd)
         labelled["metadata"]["labels"] = {**as_map(pluck(crd, "metadata", "labels")), RELEASE: record.name}
         live = await cluster.apply(where, labelled, manager=_MANAGER, force=True, patience=PATIENCE)
         try:
-            await wait_for(
-                CustomResourceDefinitionWait(labelled, live), cluster, None, connection.cancelled, lambda _: None
-            )
+            established = CustomResourceDefinitionWait(labelled, live)
+            await wait_for(established, cluster, None, connection.cancelled, lambda _: None)
         except NotReadyError as error:
             reasons = "; ".join(error.reasons)
             raise ProviderError(f"{urn.urn!r}: {name_of(crd)!r} was not established: {reasons}") from error
+
+    await asyncio.gather(*map(install, found.crds))
     return found.crds
 
 

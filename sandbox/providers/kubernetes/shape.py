@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.providers.kubernetes.objects import (
@@ -76,26 +77,41 @@ def _normal_secret(secret: Json) -> None:
 
 def pruned(live: Json, inputs: Json) -> Json:
     """The live object cut down to the fields that the inputs name."""
-    return _pruned_map(live, inputs)
+    return _Pruning(keeps_empty=False).map(live, inputs)
 
 
-def _pruned_map(source: Json, target: Json) -> Json:
-    result: Json = {}
-    for key, value in source.items():
-        if key in target:
-            result[key] = _pruned_value(value, target[key])
-    return result
+def found_inputs(live: Json, inputs: Json) -> Json:
+    """What the inputs have become in the cluster.
+
+    For built-in kinds an empty value that the API server leaves out stands as it was: it means the same.
+    """
+    return _Pruning(keeps_empty=Kind.of(live).is_built_in).map(live, inputs)
 
 
-def _pruned_value(value: Any, target: Any) -> Any:
-    if is_map(value) and is_map(target):
-        return _pruned_map(as_map(value), as_map(target))
-    if is_list(value) and is_list(target):
-        return _pruned_list(as_list(value), as_list(target))
-    return clone(value)
+def is_empty(value: Any) -> bool:
+    """Whether the API server may leave the value out of a built-in object."""
+    return value is None or value is False or value in (0, "", [], {})
 
 
-def _pruned_list(source: list[Any], target: list[Any]) -> list[Any]:
-    if source and target and type(source[0]) is not type(target[0]):
-        return clone(source)
-    return [_pruned_value(value, wanted) for value, wanted in zip(source, target, strict=False)]
+@dataclass(frozen=True)
+class _Pruning:
+    keeps_empty: bool
+
+    def map(self, source: Json, target: Json) -> Json:
+        result = {key: self.value(value, target[key]) for key, value in source.items() if key in target}
+        if self.keeps_empty:
+            left_out = {key: value for key, value in target.items() if key not in source and is_empty(value)}
+            result.update(left_out)
+        return result
+
+    def value(self, value: Any, target: Any) -> Any:
+        if is_map(value) and is_map(target):
+            return self.map(as_map(value), as_map(target))
+        if is_list(value) and is_list(target):
+            return self.list(as_list(value), as_list(target))
+        return clone(value)
+
+    def list(self, source: list[Any], target: list[Any]) -> list[Any]:
+        if source and target and type(source[0]) is not type(target[0]):
+            return clone(source)
+        return [self.value(value, wanted) for value, wanted in zip(source, target, strict=False)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import certificates, control_plane, tools
+from sandbox import certificates, control_plane, environment, tools
 from sandbox.home import REPOSITORY, Home
 from sandbox.processes import accepts
 from sandbox.progress import Progress
@@ -39,6 +39,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     certificates.ensure(home)
     found = tools.ensure(Progress(quiet=True))
     home.tools_file.write_text(json.dumps({name: str(one.path) for name, one in found.items()}))
+    environment.prepare(home, found)
     control_plane.start(home)
     try:
         kubectl = _kubectl(home)

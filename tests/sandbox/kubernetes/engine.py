@@ -226,7 +226,7 @@ def secret(value: Any) -> Secret:
     return Secret(value)
 
 
-def config_map(name: str | None, data: dict[str, str], **metadata: Any) -> Json:
+def config_map(name: str | None, data: Json, **metadata: Any) -> Json:
     named = {"name": name, **metadata} if name else dict(metadata)
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": data}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import json
-import os
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from pulumi.runtime.proto import provider_pb2
 from sandbox.home import Home
 from sandbox.providers.kubernetes.objects import UNKNOWN
 from sandbox.providers.kubernetes.properties import encode
-from tests.sandbox.kubernetes.engine import CONFIG_MAP, Engine, Json, RefusedError, config_map, fresh, urn
+from tests.sandbox.kubernetes.engine import CONFIG_MAP, Engine, Json, RefusedError, Resource, config_map, fresh, urn
 
 Attach = Callable[[], Engine]
 Kubectl = Callable[..., Any]
@@ -115,7 +117,7 @@ def test_messages_go_to_the_engine_they_concern(attach: Attach, plane: Home) -> 
     for engine in (first, second):
         engine.configure(kubeconfig=_kubeconfig("https://127.0.0.1:1"))
     with pytest.raises(RefusedError):
-        first.delete(_record(first))
+        first.delete(_record())
     deadline = time.monotonic() + 5
     while not first.messages.said and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -123,9 +125,7 @@ def test_messages_go_to_the_engine_they_concern(attach: Attach, plane: Home) -> 
     assert second.messages.said == []
 
 
-def _record(engine: Engine) -> Any:
-    from tests.sandbox.kubernetes.engine import Resource  # noqa: PLC0415
-
+def _record() -> Resource:
     return Resource(CONFIG_MAP, "default/x", config_map("x", {}), config_map("x", {}, namespace="default"))
 
 
@@ -135,14 +135,14 @@ def test_with_an_unreachable_cluster_previews_give_the_inputs_back(attach: Attac
     outputs = engine.preview_create(CONFIG_MAP, config_map("x", {"a": "1"}))
     assert outputs["data"] == {"a": "1"}
     with pytest.raises(RefusedError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
-        engine.read(_record(engine))
+        engine.read(_record())
 
 
 def test_objects_of_an_unreachable_cluster_are_dropped_where_that_is_wanted(attach: Attach) -> None:
     engine = attach()
     engine.configure(kubeconfig=_kubeconfig("https://127.0.0.1:1"), deleteUnreachable="true")
-    assert engine.read(_record(engine)) is None
-    engine.delete(_record(engine))
+    assert engine.read(_record()) is None
+    engine.delete(_record())
 
 
 def test_a_kubeconfig_that_is_none_makes_the_cluster_unreachable(attach: Attach) -> None:
@@ -158,12 +158,13 @@ def plugin(plane: Home) -> Iterator[Path]:
     program = plane.bin / "sign-in"
     folder = plane.root / fresh("plugin")
     folder.mkdir()
+    answer = '{"kind": "ExecCredential", "apiVersion": "%s", "status": {"token": "%s"}}'
     program.write_text(
         "#!/bin/sh\n"
         f"echo run >> {folder}/runs\n"
-        f'test -n "$AZURE_CLIENT_SECRET" -a "$AAD_LOGIN_METHOD" = spn || exit 3\n'
+        'test -n "$AZURE_CLIENT_SECRET" -a "$AAD_LOGIN_METHOD" = spn || exit 3\n'
         'version=$(echo "$KUBERNETES_EXEC_INFO" | sed \'s/.*"apiVersion": *"\\([^"]*\\)".*/\\1/\')\n'
-        f'printf \'{{"kind": "ExecCredential", "apiVersion": "%s", "status": {{"token": "%s"}}}}\' "$version" "$(cat {folder}/token)"\n'
+        f'printf \'{answer}\' "$version" "$(cat {folder}/token)"\n'
     )
     program.chmod(0o755)
     yield folder
@@ -183,7 +184,8 @@ def _exec_kubeconfig(plane: Home, version: str) -> str:
     authority = base64.b64encode(plane.ca_cert.read_bytes()).decode()
     config["clusters"][0]["cluster"]["certificate-authority-data"] = authority
     plugin = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": "sign-in", "args": ["get-token"]}
-    config["users"][0]["user"] = {"exec": {**plugin, "interactiveMode": "Never"}}
+    # The hint makes each kubeconfig its own, or a token would be shared with the test before.
+    config["users"][0]["user"] = {"exec": {**plugin, "interactiveMode": "Never", "installHint": fresh("hint")}}
     return yaml.safe_dump(config)
 
 
@@ -193,10 +195,7 @@ def test_a_sign_in_plugin_is_run_once_and_its_token_kept(
 ) -> None:
     (plugin / "token").write_text(admin_token)
     engine = attach()
-    # The qps makes the connection's cluster its own, with no token kept from another test.
-    engine.configure(
-        kubeconfig=_exec_kubeconfig(plane, version), kubeClientSettings=json.dumps({"qps": os.urandom(2)[0] + 50.5})
-    )
+    engine.configure(kubeconfig=_exec_kubeconfig(plane, version))
     for _ in range(3):
         engine.create(CONFIG_MAP, config_map(fresh("signed"), {}))
     assert (plugin / "runs").read_text() == "run\n"
@@ -204,12 +203,12 @@ def test_a_sign_in_plugin_is_run_once_and_its_token_kept(
 
 def test_a_refused_token_is_fetched_anew(attach: Attach, plane: Home, plugin: Path, admin_token: str) -> None:
     (plugin / "token").write_text("stale")
-    engine = attach()
-    engine.configure(kubeconfig=_exec_kubeconfig(plane, "v1"))
+    engine, kubeconfig = attach(), _exec_kubeconfig(plane, "v1")
+    engine.configure(kubeconfig=kubeconfig)
     with pytest.raises(RefusedError, match="401 Unauthorized"):
         engine.create(CONFIG_MAP, config_map(fresh("refused"), {}))
     (plugin / "token").write_text(admin_token)
-    engine.configure(kubeconfig=_exec_kubeconfig(plane, "v1"))
+    engine.configure(kubeconfig=kubeconfig)
     engine.create(CONFIG_MAP, config_map(fresh("signed"), {}))
 
 
@@ -221,7 +220,38 @@ def test_a_plugin_that_fails_is_named(attach: Attach, plane: Home, plugin: Path)
         engine.create(CONFIG_MAP, config_map("x", {}))
 
 
-def test_a_forbidden_create_is_not_tried_again(attach: Attach, plane: Home, plugin: Path, kubectl: Kubectl) -> None:
+class _Denies(http.server.BaseHTTPRequestHandler):
+    """An authorization webhook that knows of no rights, as the simulated Azure's before any role is assigned."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": {"allowed": False}}
+        body = json.dumps(review).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Quiet."""
+
+
+@pytest.fixture
+def no_rights(plane: Home) -> Iterator[None]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", plane.config.ports["azure"]), _Denies)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(plane.azure_cert, plane.azure_key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_forbidden_create_is_not_tried_again(
+    attach: Attach, plane: Home, plugin: Path, kubectl: Kubectl, no_rights: None
+) -> None:
     name = fresh("nobody")
     kubectl("create", "serviceaccount", name)
     (plugin / "token").write_text(kubectl("create", "token", name).strip())
