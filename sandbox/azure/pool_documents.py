@@ -81,7 +81,9 @@ def resolved_version(requested: str, old: Body | None, cluster: Cluster) -> str:
     minor = ".".join(cluster.version.split(".")[:2])
     if old and requested == old["orchestratorVersion"]:
         return old["currentOrchestratorVersion"]
-    wanted = cluster.version if requested == minor else versions.resolve(requested, cluster=cluster.name)
+    wanted = cluster.version
+    if requested not in {minor, cluster.version}:
+        wanted = versions.resolve(requested, cluster=cluster.name, support_plan=versions.LONG_TERM)
     ours, theirs = versions.number(wanted), versions.number(cluster.version)
     if ours > theirs or theirs[1] - ours[1] > 3:
         raise refusal(

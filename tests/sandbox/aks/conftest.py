@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,6 @@ from sandbox.azure.pipeline import ResourceManager
 from sandbox.home import Home
 
 resource_types.load()
-for _name in (
-    "skus",
-    "quota",
-    "placement",
-    "scale_sets",
-    "agent_pools",
-    "aks",
-    "maintenance",
-    "machines",
-    "kubernetes_access",
-):
-    import_module(f"sandbox.azure.{_name}")
 
 BOOT, ROLES = 3.0, 5.0
 NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
