@@ -22,7 +22,10 @@ def _run(answer: Callable[[FakeArm, Call], Answer], use: Callable[[FakeArm], Cor
 
 
 def _always(answer: Answer) -> Callable[[FakeArm, Call], Answer]:
-    return lambda *_: answer
+    def handler(fake: FakeArm, call: Call) -> Answer:
+        return answer
+
+    return handler
 
 
 @pytest.fixture(autouse=True)
