@@ -131,7 +131,7 @@ def sign_in(home: Home) -> str:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home")
-    home.create(role_delay=0.5, boot_delay=0.2)
+    home.create(role_delay=1.5, boot_delay=0.2)
     certificates.ensure(home)
     return home
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.azure.virtual_networks import Subnets
 from tests.sandbox.azure.conftest import Azure
 
 NETWORK = "/providers/Microsoft.Network"
@@ -72,7 +73,8 @@ def test_a_subnet_that_does_not_fit_its_network_is_refused(azure: Azure, prefix:
     azure.refused(answer, 400, code)
 
 
-def test_a_second_operation_in_a_network_waits_for_the_first(azure: Azure) -> None:
+def test_a_second_operation_in_a_network_waits_for_the_first(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Subnets, "creates", 2)
     network = vnet(azure)
     first = azure.put(f"{network}/subnets/one", {"properties": {"addressPrefix": "10.0.0.0/24"}})
     assert first.status_code == 201

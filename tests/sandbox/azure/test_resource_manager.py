@@ -19,7 +19,9 @@ from sandbox.azure import schema_source
 from sandbox.azure.behaviour import PLATFORM, Request
 from sandbox.azure.errors import ArmError
 from sandbox.azure.ids import parse
+from sandbox.azure.network_security import NetworkSecurityGroups
 from sandbox.azure.pipeline import ResourceManager
+from sandbox.azure.resource_groups import ResourceGroups
 from sandbox.azure.schemas import cleaned, model_for
 from sandbox.azure.store import Resource
 from sandbox.home import Home
@@ -126,7 +128,8 @@ def test_a_stale_etag_is_refused(azure: Azure) -> None:
     azure.refused(azure.put(path, {"location": "westeurope"}, If_None_Match="*"), 412, "PreconditionFailed")
 
 
-def test_an_operation_can_be_followed_to_its_end(azure: Azure) -> None:
+def test_an_operation_can_be_followed_to_its_end(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NetworkSecurityGroups, "creates", 2)
     path = f"{azure.group}/providers/Microsoft.Network/networkSecurityGroups/nsg"
     answer = azure.put(path, {"location": "westeurope"})
     assert answer.status_code == 201
@@ -137,7 +140,8 @@ def test_an_operation_can_be_followed_to_its_end(azure: Azure) -> None:
     assert azure.get(path).json()["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_a_group_takes_everything_in_it_along_whatever_uses_what(azure: Azure) -> None:
+def test_a_group_takes_everything_in_it_along_whatever_uses_what(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ResourceGroups, "deletes", 2)
     base = f"{azure.group}/providers/Microsoft.Network"
     azure.make(f"{base}/natGateways/nat", {"location": "westeurope", "sku": {"name": "Standard"}})
     subnet = {"addressPrefix": "10.0.0.0/24", "natGateway": {"id": f"{base}/natGateways/nat"}}

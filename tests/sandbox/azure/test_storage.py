@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.azure.storage_accounts import StorageAccounts
 from tests.sandbox.azure.conftest import Azure
 
 
@@ -21,7 +22,10 @@ def share(azure: Azure, parent: str, name: str = "data", **properties: Any) -> A
     return azure.put(f"{parent}/fileServices/default/shares/{name}", {"properties": properties})
 
 
-def test_a_new_account_is_being_made_for_a_while_and_then_has_services_and_keys(azure: Azure) -> None:
+def test_a_new_account_is_being_made_for_a_while_and_then_has_services_and_keys(
+    azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StorageAccounts, "creates", 2)
     path = f"{azure.group}/providers/Microsoft.Storage/storageAccounts/trainyardtest"
     body = {"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
     answer = azure.put(path, body)
