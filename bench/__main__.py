@@ -23,7 +23,7 @@ from bench.pools import stack_file, values
 from components.environment import Environment
 from sandbox.environment import process_environment
 from sandbox.home import REPOSITORY, Home
-from stacks.settings import Stack
+from stacks.settings import Deployer, Stack
 
 COUNTS = (4, 20, 100)
 """Pools of the cluster, the system pool among them: AKS takes 100."""
@@ -108,7 +108,14 @@ def _programs(home: Home, folder: Path, count: int) -> tuple[int, Program, Progr
     resources = write_declarations(
         declarations,
         Stack.model_validate(values(count - 1)),
-        Environment("trainyard", "bench", "westeurope", config.subscription_id, config.tenant_id, config.object_id),
+        Environment(
+            project="trainyard",
+            name="bench",
+            location="westeurope",
+            subscription_id=config.subscription_id,
+            tenant_id=config.tenant_id,
+            deployer=Deployer(object_id=config.object_id, principal_type="ServicePrincipal"),
+        ),
     )
     salt = yaml.safe_load(_SALT_FROM.read_text())["encryptionsalt"]
     environment = {**process_environment(home), "BENCH_DECLARATIONS": str(declarations)}

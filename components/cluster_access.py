@@ -17,6 +17,7 @@ from components.access_gate import wait_for_access
 from components.cluster import Cluster
 from components.environment import Environment
 from components.roles import AKS_RBAC_CLUSTER_ADMIN, assign_role, role_id
+from stacks.settings import Deployer
 
 
 class ClusterAccess(pulumi.ComponentResource):
@@ -29,7 +30,7 @@ class ClusterAccess(pulumi.ComponentResource):
         environment: of the stack.
         resource_group: name of the cluster's group.
         cluster: to get into.
-        deployers: object ids of people and pipelines that deploy; none: whoever deploys now.
+        deployers: people and pipelines that deploy; none: whoever deploys now.
     """
 
     provider: kubernetes.Provider
@@ -42,7 +43,7 @@ class ClusterAccess(pulumi.ComponentResource):
         environment: Environment,
         resource_group: pulumi.Input[str],
         cluster: Cluster,
-        deployers: Sequence[str],
+        deployers: Sequence[Deployer],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("trainyard:components:ClusterAccess", name, None, opts)
@@ -56,18 +57,21 @@ class ClusterAccess(pulumi.ComponentResource):
             if kubeconfig is not None:
                 await wait_for_access(kubeconfig)
 
-        gate = pulumi.ResourceHook(f"{name}-works", access_works)
+        gate = pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook(f"{name}-works", access_works)])
         roles = [
             assign_role(
-                f"{name}-{deployer}",
+                f"{name}-{deployer.object_id}",
                 environment=environment,
                 role=role_id(environment, AKS_RBAC_CLUSTER_ADMIN),
-                principal_id=deployer,
-                principal_type=None,
+                principal_id=deployer.object_id,
+                principal_type=deployer.principal_type,
                 scope=cluster.id,
-                opts=pulumi.ResourceOptions(parent=self, hooks=_gate_for(deployer, environment, gate)),
+                # Only the present deployer's own role can be waited for by asking.
+                opts=pulumi.ResourceOptions(
+                    parent=self, hooks=gate if deployer.object_id == environment.deployer.object_id else None
+                ),
             )
-            for deployer in (deployers or (environment.deployer_id,))
+            for deployer in (deployers or (environment.deployer,))
         ]
         self.provider = kubernetes.Provider(
             name,
@@ -77,11 +81,6 @@ class ClusterAccess(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=roles),
         )
         self.register_outputs({})
-
-
-def _gate_for(deployer: str, environment: Environment, gate: pulumi.ResourceHook) -> pulumi.ResourceHookBinding | None:
-    """Only the present deployer's own role can be waited for by asking."""
-    return pulumi.ResourceHookBinding(after_create=[gate]) if deployer == environment.deployer_id else None
 
 
 def _first_kubeconfig(credentials: aks.ListManagedClusterUserCredentialsResult) -> str:

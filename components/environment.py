@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from components.naming import short_hash
+from stacks.settings import Deployer
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Environment:
         location: an Azure region's short name, `westeurope`.
         subscription_id: where everything goes.
         tenant_id: the directory that people and machines sign in to.
-        deployer_id: object id of whoever runs `pulumi up`.
+        deployer: whoever runs `pulumi up`.
         extra_tags: tags of the stack file, put on everything that takes tags.
     """
 
@@ -27,7 +28,7 @@ class Environment:
     location: str
     subscription_id: str
     tenant_id: str
-    deployer_id: str
+    deployer: Deployer
     extra_tags: dict[str, str] = field(default_factory=dict[str, str])
 
     @property

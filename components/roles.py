@@ -33,7 +33,7 @@ def assign_role(
     principal_id: pulumi.Input[str],
     scope: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
-    principal_type: str | None = "ServicePrincipal",
+    principal_type: str = "ServicePrincipal",
 ) -> authorization.RoleAssignment:
     """Give a role to a principal on a scope.
 
@@ -47,8 +47,8 @@ def assign_role(
         principal_id: object id of an identity.
         scope: resource id; the narrowest that serves.
         opts: parent and dependencies.
-        principal_type: `ServicePrincipal` spares Azure a look-up that fails for identities just made; None for
-            a principal that may be a person.
+        principal_type: Azure refuses any but the right one, takes `User` where none is given, and is spared a
+            look-up that fails for identities just made.
     """
     return authorization.RoleAssignment(
         name,

@@ -27,7 +27,10 @@ from components.placement import PlacementRights
 from components.registry import Registry
 from components.resource_group import ResourceGroup
 from infra.aliases import without_version_aliases
-from stacks.settings import Stack
+from stacks.settings import Deployer, Stack
+
+_AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+"""The application that people sign in to with `az login`; everything else that deploys is a service principal."""
 
 
 def environment(settings: Stack) -> Environment:
@@ -39,7 +42,9 @@ def environment(settings: Stack) -> Environment:
         location=settings.location,
         subscription_id=client.subscription_id,
         tenant_id=client.tenant_id,
-        deployer_id=client.object_id,
+        deployer=Deployer(
+            object_id=client.object_id, principal_type="User" if client.client_id == _AZURE_CLI else "ServicePrincipal"
+        ),
         extra_tags=dict(settings.tags),
     )
 

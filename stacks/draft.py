@@ -30,6 +30,8 @@ STAND_INS: Mapping[str, Any] = {
     "class": "cpu",
     "max": 1,
     "sizeGib": 100,
+    "objectId": "00000000-0000-0000-0000-000000000000",
+    "principalType": "User",
 }
 """Valid values for required keys whose own are missing or wrong; rules never see them as known."""
 

@@ -218,6 +218,16 @@ class Upgrades(Settings):
     window: Annotated[MaintenanceWindow, Field(description="When AKS may upgrade.")] = MaintenanceWindow()
 
 
+class Deployer(Settings):
+    """Somebody who runs `pulumi up`, and so may make Kubernetes objects."""
+
+    object_id: Annotated[ObjectId, Field(description="Object id in Entra; a pipeline's is its service principal's.")]
+    principal_type: Annotated[
+        Literal["User", "Group", "ServicePrincipal"],
+        Field(description="Azure refuses a role for a principal of another type."),
+    ]
+
+
 class Cluster(Settings):
     """The AKS cluster."""
 
@@ -231,11 +241,8 @@ class Cluster(Settings):
         tuple[ObjectId, ...], Field(description="Object ids of the Entra groups that administer the cluster.")
     ] = ()
     deployers: Annotated[
-        tuple[ObjectId, ...],
-        Field(
-            description="Object ids of people and pipelines that deploy; empty: whoever deploys. "
-            "Two who take turns need both."
-        ),
+        tuple[Deployer, ...],
+        Field(description="People and pipelines that deploy; empty: whoever deploys. Two who take turns need both."),
     ] = ()
     private: Annotated[Flag, Field(description="The API server gets a private address only.")] = False
     authorized_ip_ranges: Annotated[

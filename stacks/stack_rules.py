@@ -60,7 +60,8 @@ def _cluster(draft: Draft) -> Iterator[Problem]:
                 ("cluster", "systemPool", "zones"),
                 f"names zone {zone} {count} times; allowed: each once. Remove the others.",
             )
-    for field, entries in (("administrators", cluster.administrators), ("deployers", cluster.deployers)):
+    deployers = tuple(one.object_id for one in cluster.deployers)
+    for field, entries in (("administrators", cluster.administrators), ("deployers", deployers)):
         for one, count in Counter(entry.lower() for entry in entries).items():
             if count > 1:
                 yield Problem(("cluster", field), f"names {one} {count} times; allowed: each once. Remove the others.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.environment import Environment
-from stacks.settings import Stack
+from stacks.settings import Deployer, Stack
 from tests.components.recorder import DEPLOYER, SUBSCRIPTION
 
 POOLS: dict[str, Any] = {
@@ -39,7 +39,7 @@ def environment(**changes: Any) -> Environment:
         "location": "westeurope",
         "subscription_id": SUBSCRIPTION,
         "tenant_id": "tenant",
-        "deployer_id": DEPLOYER,
+        "deployer": Deployer(object_id=DEPLOYER, principal_type="User"),
         "extra_tags": {"team": "vision"},
         **changes,
     }

@@ -14,6 +14,7 @@ from tests.components.stacks import environment, stack
 
 AKS = "azure-native:containerservice"
 ALICE, PIPELINE = "a11ce000-0000-4000-8000-000000000000", "c1000000-0000-4000-8000-000000000000"
+DEPLOYERS = [{"objectId": ALICE, "principalType": "User"}, {"objectId": PIPELINE, "principalType": "ServicePrincipal"}]
 
 
 def platform(**changes: Any) -> Recorder:
@@ -77,14 +78,10 @@ def test_the_kubernetes_provider_waits_for_the_deployer_s_role(made: Recorder) -
 
 
 def test_deployers_of_the_stack_file_are_the_only_ones_with_the_role() -> None:
-    names = [
-        one.name
-        for one in platform(cluster={"deployers": [ALICE, PIPELINE]}).of_type(
-            "azure-native:authorization:RoleAssignment"
-        )
-        if one.name.startswith("access-")
-    ]
-    assert names == [f"access-{ALICE}", f"access-{PIPELINE}"]
+    made = platform(cluster={"deployers": DEPLOYERS})
+    roles = made.of_type("azure-native:authorization:RoleAssignment")
+    given = {one.name: one.inputs["principalType"] for one in roles if one.name.startswith("access-")}
+    assert given == {f"access-{ALICE}": "User", f"access-{PIPELINE}": "ServicePrincipal"}
 
 
 def test_the_way_out_is_the_nat_gateway_on_the_node_subnet(made: Recorder) -> None:
