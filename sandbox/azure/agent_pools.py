@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from capacity.catalogue import VmSize
 from sandbox.azure import clusters, pool_documents
-from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, purge, register, register_route
+from sandbox.azure.behaviour import Behaviour, Body, Context, Reference, Reply, Request, purge, register, register_route
+from sandbox.azure.cluster_network import SUBNET_TYPE
 from sandbox.azure.container_service import POOL_TYPE, in_progress, private
 from sandbox.azure.errors import ArmError
 from sandbox.azure.kubernetes_versions import number, offered
@@ -35,6 +36,9 @@ class AgentPools(Behaviour):
     has_location: ClassVar[bool] = False
     name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^/]{1,64}")  # AKS judges it itself: `check_name`
     name_error: ClassVar[str] = "InvalidParameter"
+    references: ClassVar[tuple[Reference, ...]] = (
+        Reference("properties.vnetSubnetID", SUBNET_TYPE, "Microsoft.Network/virtualNetworks/subnets/join/action"),
+    )
 
     def check_idle(self, ctx: Context, request: Request) -> None:
         """Neither the pool nor its cluster may be under way."""

@@ -18,6 +18,7 @@ from sandbox.azure.kubernetes_versions import LONG_TERM
 
 _DNS_PREFIX = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,52}[A-Za-z0-9])?")
 _GROUP_NAME = re.compile(r"[\w().-]{0,79}[\w()-]")
+_PRIVATE_RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _DURATION = re.compile(r"\d+(s|m|h)")
 
 CREATE_ONLY: Mapping[str, Any] = {
@@ -196,7 +197,7 @@ def _check_range(given: str) -> None:
             f"apiServerAccessProfile.authorizedIPRanges '{given}' is no address or CIDR range.",
             "apiServerAccessProfile.authorizedIPRanges",
         ) from error
-    if found.is_private and found.prefixlen:
+    if any(found.subnet_of(one) for one in _PRIVATE_RANGES):
         raise invalid("apiServerAccessProfile.authorizedIPRanges", f"'{given}' is not a public address range.")
 
 

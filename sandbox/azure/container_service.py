@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from sandbox.azure.behaviour import Body
 from sandbox.azure.errors import ArmError
-from sandbox.azure.ids import parse
 from sandbox.azure.store import Resource
 
 CLUSTER_TYPE = "Microsoft.ContainerService/managedClusters"
@@ -101,9 +100,3 @@ def number_in(properties: Body, key: str) -> int | None:
 def group_id(subscription_id: str, name: str) -> str:
     """The id of a resource group."""
     return f"/subscriptions/{subscription_id}/resourceGroups/{name}"
-
-
-def node_group_id(cluster: Resource) -> str:
-    """The id of the resource group that holds the cluster's machines."""
-    subscription = parse(cluster.id).subscription_id or ""
-    return group_id(subscription, text(cluster.properties.get("nodeResourceGroup")))

@@ -345,10 +345,8 @@ def test_system_pools_take_soft_taints_and_their_own(yard: Cloud) -> None:
 def test_the_last_system_pool_stays(yard: Cloud) -> None:
     error = yard.refusal(lambda: yard.send("DELETE", yard.pool_id("system")))
     assert error.code == "MustDefineAtLeastOneSystemPool"
-    mode = yard.refusal(
-        lambda: yard.put(yard.pool_id("system"), {"properties": {**SYSTEM, "name": None, "mode": "User"}})
-    )
-    assert mode.status == 400
+    demoted = {key: value for key, value in SYSTEM.items() if key != "name"} | {"mode": "User"}
+    assert refused(yard, "system", **demoted).code == "MustDefineAtLeastOneSystemPool"
     yard.make_pool("second", mode="System", vmSize="Standard_D4ds_v5")
     assert yard.finish(yard.send("DELETE", yard.pool_id("system"))) == "Succeeded"
 
