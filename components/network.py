@@ -102,7 +102,8 @@ class Network(pulumi.ComponentResource):
                 sku=network.PublicIPAddressSkuArgs(name="Standard"),
                 public_ip_allocation_method="Static",
                 tags=self._environment.tags,
-                opts=opts,
+                # Azure shows here what the gateway below says of its addresses.
+                opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["natGateway"])),
             )
             for index in range(outbound_ips)
         ]
