@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -100,10 +101,10 @@ def _own_traceback(program: Path) -> str:
 
 
 def _end_with(parent: int) -> None:
-    """Leave as soon as the language host is gone."""
+    """Leave as soon as the language host is gone, and take along what was started: this process leads its group."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    os._exit(1)
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
