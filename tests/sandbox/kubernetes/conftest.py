@@ -76,8 +76,19 @@ def kubectl(plane: Home) -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def provider(plane: Home) -> Iterator[int]:
-    """The provider's process; gives its port."""
+def provider_pid(provider_process: subprocess.Popen[bytes]) -> int:
+    return provider_process.pid
+
+
+@pytest.fixture(scope="session")
+def provider(plane: Home, provider_process: subprocess.Popen[bytes]) -> int:
+    """The provider's port."""
+    return plane.config.ports["kubernetes"]
+
+
+@pytest.fixture(scope="session")
+def provider_process(plane: Home) -> Iterator[subprocess.Popen[bytes]]:
+    """The provider's process, listening."""
     port = plane.config.ports["kubernetes"]
     log = (plane.logs / "kubernetes.log").open("w")
     process = subprocess.Popen(
@@ -92,7 +103,7 @@ def provider(plane: Home) -> Iterator[int]:
         assert process.poll() is None, Path(log.name).read_text()
         assert time.monotonic() < deadline, "the provider does not listen"
         time.sleep(0.05)
-    yield port
+    yield process
     process.terminate()
     assert process.wait(15) == 0
     log.close()

@@ -24,7 +24,7 @@ import pulumi_kubernetes as kubernetes
 
 kubeconfig = pathlib.Path(pulumi.Config().require("kubeconfig")).read_text()
 replicas = pulumi.Config().get_int("replicas") or 1
-early = kubernetes.Provider("early", kubeconfig=kubeconfig, cluster_identifier="one")
+early = kubernetes.Provider("early", kubeconfig=pulumi.Output.secret(kubeconfig), cluster_identifier="one")
 first = kubernetes.core.v1.Namespace("first", opts=pulumi.ResourceOptions(provider=early))
 # Known only once the namespace is there, as a cluster's own kubeconfig is in the first preview.
 late = kubernetes.Provider("late", kubeconfig=first.id.apply(lambda _: kubeconfig), cluster_identifier="one")
@@ -142,9 +142,13 @@ def test_a_program_comes_up_stays_the_same_changes_and_goes(pulumi: Pulumi, kube
     assert "replaced" not in said
     assert kubectl("get", "deployment", "web", "-n", "engine-app", "-o", "json")["status"]["readyReplicas"] == 2
 
-    kubectl("scale", "-n", "engine-app", "deployment/web", "--replicas=1")
-    pulumi("up", "--yes", "--refresh")
-    assert kubectl("get", "deployment", "web", "-n", "engine-app", "-o", "json")["spec"]["replicas"] == 2
+    kubectl(
+        "patch", "service", "web", "-n", "engine-app", "-p", '{"spec": {"ports": [{"port": 80, "targetPort": 81}]}}'
+    )
+    kubectl("delete", "pdb", "--all", "-n", "engine-app")
+    said = pulumi("up", "--yes", "--refresh")
+    assert "1 created" in said, "what somebody deleted comes back"
+    pulumi("preview", "--expect-no-changes")
 
     pulumi("destroy", "--yes")
     with pytest.raises(RuntimeError, match="NotFound"):
