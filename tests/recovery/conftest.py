@@ -1,3 +1,3 @@
-from tests.sandbox.azure_native.conftest import bench
+from tests.sandbox.azure_native.conftest import bench, tools
 
-__all__ = ["bench"]
+__all__ = ["bench", "tools"]

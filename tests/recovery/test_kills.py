@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.sandbox.azure_native.workbench import Workbench, kill_engine
+from tests.sandbox.azure_native.workbench import PATIENCE, Workbench, kill_engine
 
 pytestmark = pytest.mark.sandbox
 
@@ -37,7 +37,8 @@ def test_an_engine_killed_in_a_creation_is_mended_and_the_deployment_goes_on(ben
     bench.program(PROGRAM)
     engine = bench.begin("up", "--yes", "--skip-preview")
     bench.wait_until_there(VNET)
-    kill_engine(engine)
+    with bench.held("provider"):
+        kill_engine(engine)
     before = bench.state()
     assert [one["type"] for one in before["pending_operations"]] == ["creating"]
 
@@ -62,7 +63,7 @@ def test_a_provider_killed_in_a_creation_is_mended_and_the_deployment_goes_on(be
     engine = bench.begin("up", "--yes", "--skip-preview")
     bench.wait_until_there(VNET)
     bench.kill("provider")
-    engine.communicate(timeout=60)
+    engine.communicate(timeout=PATIENCE)
     assert engine.returncode != 0
     assert "azure-native:network:VirtualNetwork" not in _types(bench)
     bench.start("provider")
@@ -99,7 +100,7 @@ def test_a_lock_of_a_living_engine_is_never_broken_unasked(bench: Workbench) -> 
         status, said = bench.recover("--yes")
     finally:
         os.kill(engine.pid, signal.SIGCONT)
-        engine.communicate(timeout=60)
+        engine.communicate(timeout=PATIENCE)
 
     assert status == 1, said
     assert f"process {engine.pid}" in said
@@ -110,7 +111,8 @@ def test_without_a_sign_in_nothing_is_concluded_and_nothing_changed(bench: Workb
     bench.program(PROGRAM)
     engine = bench.begin("up", "--yes", "--skip-preview")
     bench.wait_until_there(VNET)
-    kill_engine(engine)
+    with bench.held("provider"):
+        kill_engine(engine)
     before = bench.state()
 
     status, said = bench.recover("--yes", AZURE_CLIENT_SECRET="wrong")

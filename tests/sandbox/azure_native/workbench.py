@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from sandbox.tools import Found
 
 STACK = "dev"
 PROJECT = "trial"
+PATIENCE = 400.0
+"""Seconds; many tests share few cores."""
 _HEAD = """
 import pulumi
 from pulumi_azure_native import resources, network, managedidentity, containerservice, authorization
@@ -75,12 +79,22 @@ class Workbench:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    @contextmanager
+    def held(self, name: str) -> Generator[None]:
+        """A part that does nothing for a while, so that what it was at does not end meanwhile."""
+        process = self._processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End every part."""
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENCE)
         self._processes.clear()
 
     def program(self, text: str) -> None:
@@ -107,7 +121,7 @@ class Workbench:
     def pulumi(self, *arguments: str, fails: bool = False) -> str:
         """Run a `pulumi` command on the stack, and return what it said."""
         process = self.begin(*arguments)
-        said, _ = process.communicate(timeout=180)
+        said, _ = process.communicate(timeout=PATIENCE)
         assert (process.returncode != 0) == fails, said
         return said
 
@@ -120,7 +134,7 @@ class Workbench:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=PATIENCE,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -155,13 +169,13 @@ class Workbench:
 
     def wait_until_there(self, path: str, api_version: str = "2024-05-01") -> None:
         """Wait for a resource to be known to Azure, done or not."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while self.arm("GET", path, api_version).status_code != 200:
             assert time.monotonic() < deadline, f"{path} never appeared"
             time.sleep(0.05)
 
     def _wait_for_port(self, name: str, port: int) -> None:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE
         while not accepts(port):
             assert time.monotonic() < deadline, (self.home.logs / f"{name}.log").read_text()[-2000:]
             assert self._processes[name].poll() is None, (self.home.logs / f"{name}.log").read_text()[-2000:]
@@ -171,4 +185,4 @@ class Workbench:
 def kill_engine(process: subprocess.Popen[str]) -> None:
     """`kill -9` of an engine: of itself alone, its children end on their own."""
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
