@@ -78,6 +78,8 @@ class ClusterAccess(pulumi.ComponentResource):
             kubeconfig=self.kubeconfig,
             cluster_identifier=cluster.id,
             enable_server_side_apply=True,
+            # An object that a killed deployment left is taken over by the next one, not refused as existing.
+            upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=roles),
         )
         self.register_outputs({})

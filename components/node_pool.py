@@ -93,6 +93,8 @@ class NodePool(pulumi.ComponentResource):
                 parent=self,
                 depends_on=list(needs),
                 ignore_changes=["count"],
+                # The provider's own default is the other way round, and would leave jobs without machines.
+                delete_before_replace=False,
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="60m"),
             ),
         )

@@ -28,7 +28,7 @@ class Made:
     protect: bool
     ignore_changes: list[str]
     aliases: int
-    delete_before_replace: bool
+    delete_before_replace: bool | None
     provider: str
     dependencies: list[str]
 
@@ -116,7 +116,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 protect=request.protect,
                 ignore_changes=list(request.ignoreChanges),
                 aliases=len(cast(list[object], request.aliases)),  # pyright: ignore[reportUnknownMemberType]
-                delete_before_replace=request.deleteBeforeReplace,
+                delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
                 provider=request.provider,
                 dependencies=list(request.dependencies),
             )

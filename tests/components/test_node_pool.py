@@ -98,3 +98,7 @@ def test_a_batch_gpu_pool_tells_the_autoscaler_to_leave_half_used_machines_alone
     assert PROFILES["batch"].gpu_utilization == 0
     tags = pool()["tags"]
     assert [value for key, value in tags.items() if key.endswith("scaledowngpuutilizationthreshold")] == ["0"]
+
+
+def test_a_replaced_pool_s_machines_go_only_after_the_new_pool_is_there() -> None:
+    assert all(one.delete_before_replace is False for one in pools().values()), "left open, the provider deletes first"
