@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from sandbox.kubernetes_client import ApiError, KubernetesClient
-from sandbox.nodes.objects import Json, Key, key_of
+from sandbox.nodes.objects import Json, Key, key_of, text
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Watched:
         for key in [key for key in self.objects if key not in fresh]:
             self._put(key, None)
         for key, item in fresh.items():
-            if _version(self.objects.get(key)) != _version(item):
+            present = self.objects.get(key)
+            if present is None or _identity(present) != _identity(item):
                 self._put(key, item)
         self.complete.set()
         return version
@@ -106,5 +107,10 @@ class Watched:
             listener(before, item)
 
 
-def _version(item: Json | None) -> str:
-    return "" if item is None else str(item["metadata"].get("resourceVersion", ""))
+def _version(item: Json) -> str:
+    return text(item, "metadata", "resourceVersion")
+
+
+def _identity(item: Json) -> tuple[str, str]:
+    """Versions begin anew where the server's data was emptied; an object's uid never comes again."""
+    return text(item, "metadata", "uid"), _version(item)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox import control_plane
 from sandbox.nodes.objects import items, labels_of, section, text
 from tests.sandbox.nodes.builders import SUBSCRIPTION, machine_document, system_document
 from tests.sandbox.nodes.conftest import Cluster, eventually
@@ -255,3 +256,13 @@ def test_a_claim_gets_a_share_and_the_share_goes_with_it(cluster: Cluster) -> No
     cluster.kubectl("delete", "pvc", "scratch")
     eventually(lambda: not cluster.list("pv"))
     assert f"DELETE {made}" in cluster.azure.requests
+
+
+def test_after_the_clusters_end_the_next_one_is_filled_anew(cluster: Cluster) -> None:
+    cluster.azure.machines = [machine_document(HEAVY)]
+    eventually(lambda: is_ready(cluster, HEAVY))
+    before = cluster.get("node", HEAVY)["metadata"]["uid"]
+    control_plane.reset(cluster.home)
+    eventually(lambda: is_ready(cluster, HEAVY), within=60)
+    assert cluster.get("node", HEAVY)["metadata"]["uid"] != before
+    eventually(lambda: "coredns" in cluster.kubectl("get", "deployments", "-n", "kube-system"))
