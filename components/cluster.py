@@ -10,7 +10,7 @@ it: a change there puts every pool of the cluster into Scaling, and a refresh fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import pulumi
@@ -48,6 +48,8 @@ class Cluster(pulumi.ComponentResource):
     name: pulumi.Output[str]
     issuer_url: pulumi.Output[str]
     """Where the cluster's service-account tokens come from; federated credentials name it."""
+    kubelet_principal_id: pulumi.Output[str]
+    """Object id of the identity that nodes pull images and mount shares with; AKS makes it."""
     node_resource_group: str
 
     def __init__(
@@ -79,13 +81,6 @@ class Cluster(pulumi.ComponentResource):
             identity=aks.ManagedClusterIdentityArgs(
                 type=aks.ResourceIdentityType.USER_ASSIGNED, user_assigned_identities=[identity.id]
             ),
-            identity_profile={
-                "kubeletidentity": aks.UserAssignedIdentityArgs(
-                    resource_id=identity.kubelet.id,
-                    client_id=identity.kubelet.client_id,
-                    object_id=identity.kubelet.principal_id,
-                )
-            },
             enable_rbac=True,
             disable_local_accounts=True,
             aad_profile=aks.ManagedClusterAADProfileArgs(
@@ -130,7 +125,15 @@ class Cluster(pulumi.ComponentResource):
         self.id = cluster.id
         self.name = cluster.name
         self.issuer_url = cluster.oidc_issuer_profile.apply(lambda profile: profile.issuer_url if profile else "")
+        self.kubelet_principal_id = cluster.identity_profile.apply(_kubelet)
         self.register_outputs({"id": self.id, "name": self.name})
+
+
+def _kubelet(identities: Mapping[str, aks.outputs.UserAssignedIdentityManagedClusterResponse] | None) -> str:
+    identity = (identities or {}).get("kubeletidentity")
+    if identity is None or not identity.object_id:
+        raise pulumi.RunError("AKS names no identity for the cluster's nodes: run `pulumi up` again")
+    return identity.object_id
 
 
 def _network_profile(plan: NetworkPlan) -> aks.ContainerServiceNetworkProfileArgs:

@@ -1,7 +1,7 @@
-"""Who the cluster is: its identities, and the rights they need before the cluster can be made.
+"""Who the cluster is: its control plane's identity, and the rights it needs before the cluster can be made.
 
-Owns two user-assigned identities: the control plane's, and the one that nodes (kubelets) use. Their rights on
-things that other components own are given there.
+Owns one user-assigned identity. Its rights on things that other components own are given there. The nodes' identity is
+AKS's to make: one of our own needs a right on it that AKS checks at once, minutes before a new role works.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import pulumi
 from pulumi_azure_native import managedidentity
 
 from components.environment import Environment
-from components.roles import MANAGED_IDENTITY_OPERATOR, NETWORK_CONTRIBUTOR, assign_role, role_id
+from components.roles import NETWORK_CONTRIBUTOR, assign_role, role_id
 
 
 class ClusterIdentity(pulumi.ComponentResource):
-    """The control plane's and the nodes' identities.
+    """The control plane's identity.
 
     Args:
         environment: gives names, location and tags.
@@ -24,7 +24,6 @@ class ClusterIdentity(pulumi.ComponentResource):
 
     id: pulumi.Output[str]
     principal_id: pulumi.Output[str]
-    kubelet: managedidentity.UserAssignedIdentity
     ready: list[pulumi.Resource]
     """Role assignments that must be there before the cluster is asked for."""
 
@@ -39,37 +38,24 @@ class ClusterIdentity(pulumi.ComponentResource):
     ) -> None:
         super().__init__("trainyard:components:ClusterIdentity", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-
-        def identity(purpose: str) -> managedidentity.UserAssignedIdentity:
-            return managedidentity.UserAssignedIdentity(
-                f"{name}-{purpose}",
-                resource_group_name=resource_group,
-                resource_name_=f"id-trainyard-{environment.name}-{purpose}",
-                location=environment.location,
-                tags=environment.tags,
-                opts=child,
-            )
-
-        control_plane = identity("cluster")
-        self.kubelet = identity("kubelet")
-        self.id = control_plane.id
-        self.principal_id = control_plane.principal_id
+        identity = managedidentity.UserAssignedIdentity(
+            name,
+            resource_group_name=resource_group,
+            resource_name_=f"id-trainyard-{environment.name}-cluster",
+            location=environment.location,
+            tags=environment.tags,
+            opts=child,
+        )
+        self.id = identity.id
+        self.principal_id = identity.principal_id
         self.ready = [
-            assign_role(
-                f"{name}-hands-out-kubelet-identity",
-                environment=environment,
-                role=role_id(environment, MANAGED_IDENTITY_OPERATOR),
-                principal_id=control_plane.principal_id,
-                scope=self.kubelet.id,
-                opts=child,
-            ),
             assign_role(
                 f"{name}-joins-node-subnet",
                 environment=environment,
                 role=role_id(environment, NETWORK_CONTRIBUTOR),
-                principal_id=control_plane.principal_id,
+                principal_id=identity.principal_id,
                 scope=node_subnet_id,
                 opts=child,
-            ),
+            )
         ]
         self.register_outputs({"id": self.id})

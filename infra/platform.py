@@ -93,14 +93,6 @@ class Platform(pulumi.ComponentResource):
             node_subnet_id=network.node_subnet_id,
             opts=child,
         )
-        registry = Registry(
-            "registry",
-            environment=environment,
-            resource_group=group.name,
-            settings=settings.registry,
-            puller_id=identity.kubelet.principal_id,
-            opts=child,
-        )
         cluster = Cluster(
             "cluster",
             environment=environment,
@@ -110,6 +102,14 @@ class Platform(pulumi.ComponentResource):
             node_subnet_id=network.node_subnet_id,
             outbound_addresses=network.outbound_addresses,
             identity=identity,
+            opts=child,
+        )
+        registry = Registry(
+            "registry",
+            environment=environment,
+            resource_group=group.name,
+            settings=settings.registry,
+            puller_id=cluster.kubelet_principal_id,
             opts=child,
         )
         access = ClusterAccess(
@@ -154,7 +154,7 @@ class Platform(pulumi.ComponentResource):
             kubernetes_version=settings.cluster.kubernetes_version,
             network=network,
             cluster_principal_id=identity.principal_id,
-            kubelet_principal_id=identity.kubelet.principal_id,
+            kubelet_principal_id=cluster.kubelet_principal_id,
             provider=access.provider,
             opts=child,
         )

@@ -54,6 +54,7 @@ class Recorder(pulumi.runtime.Mocks):
             case "azure-native:containerservice:ManagedCluster":
                 # Azure takes a list of identities and answers with a map.
                 outputs["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
+                outputs["identityProfile"] = {"kubeletidentity": {"objectId": "principal-kubelet"}}
                 outputs["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example/"}
             case "azure-native:network:PublicIPAddress":
                 outputs["ipAddress"] = "198.51.100.7"

@@ -65,10 +65,15 @@ def test_a_public_cluster_lets_the_listed_addresses_in() -> None:
     assert access["authorizedIPRanges"] == ["203.0.113.0/24", "198.51.100.7/32"], "nodes come from the NAT gateway"
 
 
-def test_rights_on_subnet_and_identity_come_before_the_cluster(made: Recorder) -> None:
+def test_the_right_on_the_subnet_comes_before_the_cluster(made: Recorder) -> None:
     needs = made.one(f"{AKS}:ManagedCluster", "cluster").dependencies
-    for role in ("identity-joins-node-subnet", "identity-hands-out-kubelet-identity"):
-        assert any(urn.endswith(f"::{role}") for urn in needs)
+    assert any(urn.endswith("::identity-joins-node-subnet") for urn in needs)
+
+
+def test_nodes_pull_images_with_the_identity_that_aks_made_for_them(made: Recorder) -> None:
+    pull = made.one("azure-native:authorization:RoleAssignment", "registry-pull").inputs
+    assert pull["principalId"] == "principal-kubelet"
+    assert "identityProfile" not in made.one(f"{AKS}:ManagedCluster", "cluster").inputs
 
 
 def test_the_kubernetes_provider_waits_for_the_deployer_s_role(made: Recorder) -> None:
