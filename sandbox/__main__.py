@@ -61,7 +61,7 @@ def down(home: Home, stack: str) -> int:
             engine = Engine(home, stack)
             engine.end_running()
             if engine.has_stack and home.tools_file.exists():
-                _started(home, stack)
+                _started(home, stack, look_for_tools=False)
                 print(f"destroying stack {stack}", flush=True)
                 engine.destroy()
         stopped = _stop(home)
@@ -129,13 +129,13 @@ def alone(home: Home) -> Generator[None]:
         yield
 
 
-def _started(home: Home, stack: str) -> Engine:
+def _started(home: Home, stack: str, *, look_for_tools: bool = True) -> Engine:
     """Start the parts and select the stack."""
     engine = Engine(home, stack)
     if home.config_file.exists():
         engine.end_running()
     print(f"starting the sandbox in {home.root}", flush=True)
-    parts.start(home, Progress())
+    parts.start(home, Progress(), look_for_tools=look_for_tools)
     engine.select()
     return engine
 

@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox import certificates, control_plane, environment
 from sandbox.home import Home
@@ -33,15 +34,21 @@ class State:
     log: str
 
 
-def start(home: Home, progress: Progress) -> list[str]:
+def start(home: Home, progress: Progress, *, look_for_tools: bool = True) -> list[str]:
     """Start whatever does not run; gives the names of what was started.
+
+    Args:
+        home: the sandbox.
+        progress: where it is shown.
+        look_for_tools: False: take those that the last start found, where they are still there.
 
     Raises:
         BuildError: a tool is neither on PATH nor can be built.
         ProcessError: a part did not become ready; the message has the end of its log.
     """
     home.create()
-    _place_tools(home, ensure(progress))
+    if look_for_tools or not _tools_are_placed(home):
+        _place_tools(home, ensure(progress))
     certificates.ensure(home)
     processes = Processes(home)
     ended = processes.end_strays()
@@ -80,6 +87,13 @@ def states(home: Home) -> list[State]:
 def dead(home: Home) -> list[str]:
     """The parts that should run and do not."""
     return [state.name for state in states(home) if state.pid is None]
+
+
+def _tools_are_placed(home: Home) -> bool:
+    if not home.tools_file.exists():
+        return False
+    tools: dict[str, str] = json.loads(home.tools_file.read_text())
+    return all(Path(path).exists() for path in tools.values()) and (home.bin / "pulumi").exists()
 
 
 def _place_tools(home: Home, found: dict[str, Found]) -> None:
