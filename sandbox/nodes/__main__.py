@@ -5,21 +5,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 
 from sandbox.home import Home
 from sandbox.nodes.controller import Controller
 
+log = logging.getLogger(__name__)
+
+
+_STOP_WITHIN = 3.0
+"""Seconds for the parts to end. There is nothing to save, so whatever has not ended then is left behind."""
+
 
 async def _run(home: Home) -> None:
-    running = asyncio.ensure_future(Controller(home).run())
+    stopped = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        logging.getLogger(__name__).info("stopped")
+        asyncio.get_running_loop().add_signal_handler(one, stopped.set)
+    running = asyncio.ensure_future(Controller(home).run())
+    await asyncio.wait((running, asyncio.ensure_future(stopped.wait())), return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    await asyncio.wait((running,), timeout=_STOP_WITHIN)
+    log.info("stopped")
+    if not running.done():
+        os._exit(0)
+    if not running.cancelled():
+        running.result()
 
 
 def main() -> None:

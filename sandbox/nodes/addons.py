@@ -79,7 +79,8 @@ class AddonManager:
                 self._dirty.set()
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), _LOOK_ANYWAY)
+                async with asyncio.timeout(_LOOK_ANYWAY):
+                    await self._dirty.wait()
 
     async def _wanted(self, fleet: Fleet) -> list[Json]:
         cluster = fleet.cluster

@@ -71,7 +71,8 @@ class NodeController:
             if fleet is not None:
                 await self._bring_in_line(fleet)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), self._next_look(fleet))
+                async with asyncio.timeout(self._next_look(fleet)):
+                    await self._dirty.wait()
             self._dirty.clear()
             await asyncio.sleep(_PAUSE)
 

@@ -86,7 +86,8 @@ class Provisioner:
                 await self._serve(fleet.cluster)
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), 1 if self._failures else _LOOK_ANYWAY)
+                async with asyncio.timeout(1 if self._failures else _LOOK_ANYWAY):
+                    await self._dirty.wait()
 
     async def _serve(self, cluster: Cluster) -> None:
         drivers = _drivers(cluster)

@@ -61,6 +61,12 @@ class Cluster:
             stderr=log,
         )
 
+    def stop_controller(self, within: float) -> int:
+        """SIGTERM; gives the exit code, fails the test where it does not end in time."""
+        assert self._controller is not None
+        self._controller.terminate()
+        return self._controller.wait(within)
+
     def kill_controller(self) -> None:
         """`kill -9` it."""
         if self._controller is not None:

@@ -266,3 +266,11 @@ def test_after_the_clusters_end_the_next_one_is_filled_anew(cluster: Cluster) ->
     eventually(lambda: is_ready(cluster, HEAVY), within=60)
     assert cluster.get("node", HEAVY)["metadata"]["uid"] != before
     eventually(lambda: "coredns" in cluster.kubectl("get", "deployments", "-n", "kube-system"))
+
+
+def test_the_controller_ends_at_once_when_told_whatever_it_is_doing(cluster: Cluster) -> None:
+    for count in range(20, 24):
+        cluster.azure.machines = [machine_document(f"aks-heavy-12345678-vmss{one:06d}") for one in range(count)]
+        eventually(lambda wanted=count: len(cluster.list("nodes")) == wanted)
+        assert cluster.stop_controller(within=5) == 0, "it ends by itself while pods of new nodes still start"
+        cluster.start_controller()
