@@ -60,7 +60,7 @@ def down(home: Home, stack: str) -> int:
         if home.config_file.exists() and not os.environ.get("SANDBOX_FORCE"):
             engine = Engine(home, stack)
             engine.end_running()
-            if engine.has_stack and home.tools_file.exists():
+            if engine.holds_anything:
                 _started(home, stack, look_for_tools=False)
                 print(f"destroying stack {stack}", flush=True)
                 engine.destroy()

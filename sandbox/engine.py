@@ -50,6 +50,11 @@ class Engine:
         return self._checkpoint.exists()
 
     @property
+    def holds_anything(self) -> bool:
+        """Whether there is something to destroy: resources, or an operation that was cut off."""
+        return bool(self.resources or self._deployment().get("pending_operations"))
+
+    @property
     def resources(self) -> list[dict[str, Any]]:
         """What the stack's state holds, besides providers and the stack itself; read from the backend's folder."""
         resources: list[dict[str, Any]] = self._deployment().get("resources") or []
