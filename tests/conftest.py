@@ -27,8 +27,9 @@ SANDBOX_MARK = "sandbox"
 COMMAND_SECONDS = 600
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sandbox tests go first, and to one worker."""
+    """Sandbox tests go first, and to one worker: before xdist looks, hence `tryfirst`."""
     for item in items:
         if item.get_closest_marker(SANDBOX_MARK):
             item.add_marker(pytest.mark.xdist_group(SANDBOX_MARK))

@@ -236,7 +236,7 @@ def test_the_engine_runs_a_program_with_its_settings(sandbox: RunningSandbox, pr
     ("kind", "says", "traceback"),
     [
         ("run-error", "error: first line\n    second line", False),
-        ("exception", 'tiny/__main__.py", line 16', True),
+        ("exception", 'tiny/__main__.py", line 1', True),
         ("exit", "non-zero exit code: 7", False),
     ],
 )
