@@ -68,7 +68,7 @@ class ResourceManager:
         with self.store.transaction():
             ctx = self.context(caller)
             reply = _route(ctx, request, body)
-            return reply if reply is not None else _resource(ctx, request, body)
+            return reply if reply is not None else serve_resource(ctx, request, body)
 
     def settle_due(self) -> None:
         """End every long operation whose time has come."""
@@ -127,7 +127,7 @@ def _route(ctx: Context, request: Request, body: Any) -> Reply | None:
     return None
 
 
-def _resource(ctx: Context, request: Request, body: Any) -> Reply:
+def serve_resource(ctx: Context, request: Request, body: Any) -> Reply:
     """Answer a path that is a resource, a collection, or an action."""
     path = request.path = parse(request.raw_path)
     _check_version(request)

@@ -7,6 +7,7 @@ from importlib import import_module
 MODULES = (
     "sandbox.azure.operation_routes",
     "sandbox.azure.resource_groups",
+    "sandbox.azure.deployments",
     "sandbox.azure.virtual_networks",
     "sandbox.azure.network_security",
     "sandbox.azure.public_addresses",

@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent / "data" / "schemas"
 
 SOURCES: dict[str, dict[str, str]] = {
     "azure.mgmt.resource.resources": {"Microsoft.Resources/resourceGroups": "ResourceGroup"},
+    "azure.mgmt.resource.deployments": {"Microsoft.Resources/deployments": "Deployment"},
     "azure.mgmt.network": {
         "Microsoft.Network/virtualNetworks": "VirtualNetwork",
         "Microsoft.Network/virtualNetworks/subnets": "Subnet",
@@ -235,7 +236,8 @@ def read(package: str) -> Encoded:
 
 def file_of(package: str) -> Path:
     """Where the trees of a package are kept."""
-    return FOLDER / f"{package.removeprefix('azure.mgmt.').split('.')[0]}.json"
+    parts = [part for part in package.removeprefix("azure.mgmt.").split(".") if not part.startswith("v2")]
+    return FOLDER / f"{'_'.join(parts)}.json"
 
 
 def main() -> None:
