@@ -28,6 +28,7 @@ from components.roles import (
     assign_role,
     role_id,
 )
+from components.smb_oauth import SmbOAuth
 from stacks.settings import Files, Share
 
 DRIVER = "file.csi.azure.com"
@@ -153,6 +154,9 @@ class AzureFiles(pulumi.ComponentResource):
             allow_cross_tenant_replication=False,
             minimum_tls_version="TLS1_2",
             enable_https_traffic_only=kind.protocol != "nfs",
+            azure_files_identity_based_authentication=storage.AzureFilesIdentityBasedAuthenticationArgs(
+                directory_service_options="None"
+            ),
             tags=self._environment.tags,
             opts=child,
         )
@@ -194,6 +198,17 @@ class AzureFiles(pulumi.ComponentResource):
         self.accounts[f"{kind.tier}-{kind.protocol}"] = account_name
         self._made[kind] = account
         self._ready[kind] = [endpoint.ready, *roles]
+        if kind.protocol == "smb" and keyless(kind, self._kubernetes_version):
+            sign_in = SmbOAuth(
+                label,
+                environment=self._environment,
+                resource_group=self._resource_group,
+                account=account,
+                account_name=account_name,
+                sku=kind.sku,
+                opts=child,
+            )
+            self._ready[kind].append(sign_in.ready)
 
     def _share(self, share_name: str, share: Share) -> None:
         kind = AccountKind(share.tier, share.protocol)

@@ -31,6 +31,7 @@ from sandbox.nodes.volume_plans import (
     PlanError,
     Step,
     VolumePlan,
+    check_account,
     persistent_volume,
     plan_volume,
 )
@@ -143,7 +144,7 @@ class Provisioner:
     async def _make(self, plan: VolumePlan, cluster: Cluster) -> None:
         """Make what backs a volume; as the platform, after looking whether the cluster's identity might."""
         if plan.account_id is not None:
-            await self._azure.arm("GET", plan.account_id, STORAGE_API)
+            check_account(plan, await self._azure.arm("GET", plan.account_id, STORAGE_API))
         for step in plan.steps:
             group = step.scope.split("/")[4].lower()
             if group != cluster.node_resource_group.lower():  # there AKS gives its identity all it needs

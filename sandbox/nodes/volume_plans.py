@@ -134,6 +134,25 @@ def persistent_volume(claim: Json, storage_class: Json, plan: VolumePlan) -> Jso
 
 
 @functools.cache
+def check_account(plan: VolumePlan, account: Json) -> None:
+    """An account that a volume is to be mounted from by identity must take SMB OAuth.
+
+    Raises:
+        PlanError: it does not. On Azure the claim is bound and the mount fails later; here nothing is mounted.
+    """
+    attributes: Json = plan.csi.get("volumeAttributes", {})
+    if str(attributes.get("mountwithmanagedidentity", "")).lower() != "true":
+        return
+    properties: Json = account.get("properties", {})
+    sign_in: Json = properties.get("azureFilesIdentityBasedAuthentication", {})
+    oauth: Json = sign_in.get("smbOAuthSettings", {})
+    if not oauth.get("isSmbOAuthEnabled"):
+        raise PlanError(
+            f"mountWithManagedIdentity: the account {account.get('name')} does not take SMB OAuth; enable "
+            "azureFilesIdentityBasedAuthentication.smbOAuthSettings.isSmbOAuthEnabled on it"
+        )
+
+
 def known_parameters() -> Mapping[str, frozenset[str]]:
     """Driver to the parameters it takes, in lower case."""
     document = cast(dict[str, list[str]], yaml.safe_load(_FILE.read_text()))

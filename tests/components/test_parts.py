@@ -128,6 +128,24 @@ def test_before_aks_can_mount_with_an_identity_the_nodes_may_read_the_account_s_
     assert "mountWithManagedIdentity" not in smb.inputs["parameters"]
 
 
+def test_an_account_without_keys_takes_identities_over_smb_and_stays_as_closed_as_it_was(made: Recorder) -> None:
+    [deployment] = made.of_type("azure-native:resources:Deployment")
+    [template] = deployment.inputs["properties"]["template"]["resources"]
+    account = made.one("azure-native:storage:StorageAccount", "files-standard-smb").inputs
+    properties = template["properties"]
+    assert properties["azureFilesIdentityBasedAuthentication"]["smbOAuthSettings"] == {"isSmbOAuthEnabled": True}
+    assert (template["name"], template["kind"], template["sku"]) == (
+        account["accountName"],
+        "StorageV2",
+        account["sku"],
+    )
+    same = ("allowBlobPublicAccess", "allowCrossTenantReplication", "allowSharedKeyAccess", "minimumTlsVersion")
+    assert {key: properties[key] for key in same} == {key: account[key] for key in same}
+    assert properties["publicNetworkAccess"] == account["publicNetworkAccess"]
+    assert properties["networkAcls"] == account["networkRuleSet"]
+    assert properties["supportsHttpsTrafficOnly"] == account["enableHttpsTrafficOnly"]
+
+
 def test_an_nfs_account_answers_without_https(made: Recorder) -> None:
     accounts = {one.name: one.inputs for one in made.of_type("azure-native:storage:StorageAccount")}
     assert accounts["files-premium-nfs"]["enableHttpsTrafficOnly"] is False

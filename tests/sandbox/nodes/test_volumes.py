@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.nodes.azure_rights import allows, in_effect
 from sandbox.nodes.csi_nodes import drivers_change, running_drivers
-from sandbox.nodes.volume_plans import PlanError, VolumePlan, persistent_volume, plan_volume
+from sandbox.nodes.volume_plans import PlanError, VolumePlan, check_account, persistent_volume, plan_volume
 from tests.sandbox.nodes.builders import NODE_GROUP, cluster, machine
 
 Json = dict[str, Any]
@@ -150,3 +150,18 @@ def test_a_csi_node_lists_our_drivers_and_leaves_others_alone() -> None:
     assert names == ["rook", "disk.csi.azure.com"]
     assert patch["spec"]["drivers"][1]["topologyKeys"] == ["topology.disk.csi.azure.com/zone"]
     assert drivers_change(present, machine(), {"blob.csi.azure.com"}) is None
+
+
+@pytest.mark.parametrize("oauth", [None, {}, {"smbOAuthSettings": {"isSmbOAuthEnabled": False}}])
+def test_an_account_that_takes_no_identity_over_smb_is_refused(oauth: Any) -> None:
+    by_identity = VolumePlan("account", (), {"volumeAttributes": {"mountwithmanagedidentity": "true"}}, 1)
+    account = {"name": "acc", "properties": {"azureFilesIdentityBasedAuthentication": oauth} if oauth else {}}
+    with pytest.raises(PlanError, match="acc does not take SMB OAuth"):
+        check_account(by_identity, account)
+    check_account(VolumePlan("account", (), {"volumeAttributes": {}}, 1), account)
+
+
+def test_an_account_that_takes_an_identity_over_smb_will_do() -> None:
+    by_identity = VolumePlan("account", (), {"volumeAttributes": {"mountwithmanagedidentity": "true"}}, 1)
+    oauth = {"smbOAuthSettings": {"isSmbOAuthEnabled": True}}
+    check_account(by_identity, {"properties": {"azureFilesIdentityBasedAuthentication": oauth}})
