@@ -133,7 +133,6 @@ def persistent_volume(claim: Json, storage_class: Json, plan: VolumePlan) -> Jso
     }
 
 
-@functools.cache
 def check_account(plan: VolumePlan, account: Json) -> None:
     """An account that a volume is to be mounted from by identity must take SMB OAuth.
 
@@ -153,6 +152,7 @@ def check_account(plan: VolumePlan, account: Json) -> None:
         )
 
 
+@functools.cache
 def known_parameters() -> Mapping[str, frozenset[str]]:
     """Driver to the parameters it takes, in lower case."""
     document = cast(dict[str, list[str]], yaml.safe_load(_FILE.read_text()))
