@@ -47,7 +47,7 @@ logs: setup ## the end of the sandbox's logs; one of them: make logs NAME=azure
 	@$(SANDBOX) logs $(NAME)
 
 test: setup ## all tests; those of the whole use the running sandbox or start one
-	@$(VENV)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder $(TESTS)
 
 check: setup ## lint, format, types, and that what is generated is fresh
 	@$(VENV)/ruff check .

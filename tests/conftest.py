@@ -1,6 +1,6 @@
 """What tests of the whole share: one running sandbox, and ways to use it.
 
-A test that needs it is marked `sandbox`; all such tests run one after the other on one worker, first of all. They use
+A test that needs it is marked `sandbox`; files with such tests run one after the other on one worker, first. They use
 the sandbox of `make up` where it runs (`$SANDBOX_HOME`, else `.sandbox`), else one that is started for them and ended
 after them.
 """
@@ -14,10 +14,12 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs]  it has none
 
 from sandbox import parts
 from sandbox.environment import process_environment
@@ -27,13 +29,29 @@ SANDBOX_MARK = "sandbox"
 COMMAND_SECONDS = 600
 
 
-@pytest.hookimpl(tryfirst=True)
+class Folders(LoadScopeScheduling):
+    """Gives each worker whole folders, as a folder's tests share what their `conftest.py` starts; and all files with
+    sandbox tests to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return SANDBOX_MARK if _uses_the_sandbox(file) else file.rpartition("/")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Folders:
+    """xdist's own groups are unknown to this version of pytest."""
+    return Folders(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sandbox tests go first, and to one worker: before xdist looks, hence `tryfirst`."""
-    for item in items:
-        if item.get_closest_marker(SANDBOX_MARK):
-            item.add_marker(pytest.mark.xdist_group(SANDBOX_MARK))
-    items.sort(key=lambda item: item.get_closest_marker(SANDBOX_MARK) is None)
+    """Files with sandbox tests go first: they take longest."""
+    items.sort(key=lambda item: not _uses_the_sandbox(item.nodeid.partition("::")[0]))
+
+
+@cache
+def _uses_the_sandbox(file: str) -> bool:
+    return f"pytest.mark.{SANDBOX_MARK}" in (REPOSITORY / file).read_text()
 
 
 @dataclass(frozen=True)
