@@ -23,6 +23,9 @@ import pulumi
 import pulumi.runtime
 from pulumi.runtime.proto import language_pb2
 
+# Kept even where the shell says PYTHONDONTWRITEBYTECODE: compiling the SDKs anew costs every run seconds.
+sys.dont_write_bytecode = False
+
 MESSAGE_SHOWN = 32
 """Exit code of a program whose error has been shown to the user: the engine adds nothing."""
 
