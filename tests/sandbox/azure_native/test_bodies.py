@@ -17,6 +17,7 @@ NOWHERE = {
     "IpamPoolPrefixAllocationArgs.id",
     "PoliciesArgs.softDeletePolicy",
     "FileShareArgs.expand",
+    "DeploymentParameterArgs.type",
 }
 
 

@@ -243,6 +243,9 @@ def test_a_claim_gets_a_share_and_the_share_goes_with_it(cluster: Cluster) -> No
     uid = cluster.get("pvc", "scratch")["metadata"]["uid"]
     made = f"{account}/fileServices/default/shares/pvc-{uid}"
     cluster.azure.arm[f"GET {account}"] = (200, {"name": "acc"})
+    eventually(lambda: "does not take SMB OAuth" in messages(cluster))
+    oauth = {"azureFilesIdentityBasedAuthentication": {"smbOAuthSettings": {"isSmbOAuthEnabled": True}}}
+    cluster.azure.arm[f"GET {account}"] = (200, {"name": "acc", "properties": oauth})
     cluster.azure.arm[f"PUT {made}"] = (201, {"name": "share"})
     cluster.azure.arm[f"GET {account}/providers/Microsoft.Authorization/roleAssignments"] = (200, {"value": []})
     eventually(lambda: "does not have authorization to perform action" in messages(cluster))
