@@ -87,11 +87,13 @@ def kill(home: Home, *, spare_parts: bool) -> int:
     return len(killed)
 
 
-def killed_up(home: Home, seconds: float, *, spare_parts: bool) -> Death:
-    """Start `make up` and kill it after `seconds`."""
+def killed_up(home: Home, seconds: float, *, spare_parts: bool, after: str = "") -> Death:
+    """Start `make up` and kill it `seconds` after its beginning, or after it has said `after`."""
     log = home.root.with_suffix(".log")
     with log.open("w") as output:
         making = _make(home, "up", output.fileno())
+        while after not in log.read_text() and making.poll() is None:
+            time.sleep(_POLL)
         try:
             making.wait(seconds)
         except subprocess.TimeoutExpired:
