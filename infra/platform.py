@@ -9,7 +9,7 @@ import pulumi
 from pulumi_azure_native import authorization
 
 from capacity.catalogue import load_catalogue
-from capacity.network_plan import plan_network
+from capacity.network_plan import NetworkPlan, plan_network
 from capacity.pools import PoolPlan, plan_pools
 from capacity.prediction import pool_tags
 from components.autoscaler import Autoscaler, Priorities
@@ -75,7 +75,7 @@ class Platform(pulumi.ComponentResource):
         managed = settings.autoscaler.mode == "managed"
         pools = plan_pools(settings, load_catalogue())
         plan = plan_network(settings)
-        _refuse_what_destroys(environment, settings, pools)
+        _refuse_what_destroys(environment, settings, pools, plan)
 
         group = ResourceGroup("platform", environment=environment, opts=child)
         network = Network(
@@ -207,11 +207,13 @@ def _pool_output(plan: PoolPlan, pool: NodePool) -> dict[str, object]:
     }
 
 
-def _refuse_what_destroys(environment: Environment, settings: Stack, pools: dict[str, PoolPlan]) -> None:
+def _refuse_what_destroys(
+    environment: Environment, settings: Stack, pools: dict[str, PoolPlan], plan: NetworkPlan
+) -> None:
     live = read_live_cluster(
         resource_group_name(environment.name, environment.location), cluster_name(environment.name)
     )
     names = {key: physical_name(pool, settings.cluster.os_sku) for key, pool in pools.items()}
-    refused = refusals(live, settings, plan_network(settings), names)
+    refused = refusals(live, settings, plan, names)
     if refused:
         raise pulumi.RunError("\n".join(["This change is refused, and nothing was changed:", *refused]))

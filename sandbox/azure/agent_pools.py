@@ -9,7 +9,7 @@ from capacity.catalogue import VmSize
 from sandbox.azure import clusters, pool_documents
 from sandbox.azure.behaviour import Behaviour, Body, Context, Reference, Reply, Request, purge, register, register_route
 from sandbox.azure.cluster_network import SUBNET_TYPE
-from sandbox.azure.container_service import POOL_TYPE, in_progress, private
+from sandbox.azure.container_service import CLUSTER_PATH, POOL_TYPE, cluster_of_route, in_progress, private
 from sandbox.azure.errors import ArmError
 from sandbox.azure.kubernetes_versions import number, offered
 from sandbox.azure.operations import Operation
@@ -130,24 +130,10 @@ def _word(ctx: Context, resource_id: str) -> str:
     return str(found.properties.get("provisioningState")) if found else "Creating"
 
 
-_CLUSTER_PATH = (
-    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
-    "/managedClusters/{cluster}"
-)
-
-
-def _cluster(ctx: Context, request: Request, action: str) -> Resource:
-    """The cluster of a route's path, readable by the caller."""
-    identifier = _CLUSTER_PATH.format(**{key: request.params[key] for key in ("subscription", "group", "cluster")})
-    ctx.authorization.require(ctx.caller, action, identifier)
-    found = ctx.store.get(identifier)
-    if found is None:
-        raise ArmError(404, "ResourceNotFound", f"The managed cluster '{request.params['cluster']}' was not found.")
-    return found
-
-
 def _upgrade_profile(ctx: Context, request: Request, _body: Body) -> Reply:
-    parent = _cluster(ctx, request, "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles/read")
+    parent = cluster_of_route(
+        ctx, request, "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles/read"
+    )
     pool = ctx.store.get(f"{parent.id}/agentPools/{request.params['pool']}")
     if pool is None:
         raise ArmError(404, "NotFound", f"The agent pool '{request.params['pool']}' was not found.", flat=True)
@@ -170,7 +156,9 @@ def _upgrade_profile(ctx: Context, request: Request, _body: Body) -> Reply:
 
 
 def _available_versions(ctx: Context, request: Request, _body: Body) -> Reply:
-    parent = _cluster(ctx, request, "Microsoft.ContainerService/managedClusters/availableAgentPoolVersions/read")
+    parent = cluster_of_route(
+        ctx, request, "Microsoft.ContainerService/managedClusters/availableAgentPoolVersions/read"
+    )
     top = number(clusters.of(parent).version)
     fitting = [patch for minor in offered() for patch in minor.patches if number(patch) <= top]
     return Reply(
@@ -189,5 +177,5 @@ def _available_versions(ctx: Context, request: Request, _body: Body) -> Reply:
 
 
 register(AgentPools())
-register_route("GET", _CLUSTER_PATH + "/agentPools/{pool}/upgradeProfiles/default", _upgrade_profile)
-register_route("GET", _CLUSTER_PATH + "/availableAgentPoolVersions", _available_versions)
+register_route("GET", CLUSTER_PATH + "/agentPools/{pool}/upgradeProfiles/default", _upgrade_profile)
+register_route("GET", CLUSTER_PATH + "/availableAgentPoolVersions", _available_versions)

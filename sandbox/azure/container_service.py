@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sandbox.azure.behaviour import Body
+from sandbox.azure.behaviour import Body, Context, Request
 from sandbox.azure.errors import ArmError
 from sandbox.azure.store import Resource
 
@@ -100,3 +100,19 @@ def number_in(properties: Body, key: str) -> int | None:
 def group_id(subscription_id: str, name: str) -> str:
     """The id of a resource group."""
     return f"/subscriptions/{subscription_id}/resourceGroups/{name}"
+
+
+CLUSTER_PATH = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
+    "/managedClusters/{cluster}"
+)
+
+
+def cluster_of_route(ctx: Context, request: Request, action: str) -> Resource:
+    """The cluster of a route's path, readable by the caller."""
+    identifier = CLUSTER_PATH.format(**{key: request.params[key] for key in ("subscription", "group", "cluster")})
+    ctx.authorization.require(ctx.caller, action, identifier)
+    found = ctx.store.get(identifier)
+    if found is None:
+        raise ArmError(404, "ResourceNotFound", f"The managed cluster '{request.params['cluster']}' was not found.")
+    return found

@@ -9,8 +9,7 @@ from typing import ClassVar, cast
 from sandbox.azure import clusters
 from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, register, register_route
 from sandbox.azure.cluster_credentials import admin_credentials, user_credentials
-from sandbox.azure.container_service import CLUSTER_TYPE, invalid, mapping, refusal
-from sandbox.azure.errors import ArmError
+from sandbox.azure.container_service import CLUSTER_PATH, CLUSTER_TYPE, cluster_of_route, invalid, mapping, refusal
 from sandbox.azure.kubernetes_versions import upgrades_from, version_list
 from sandbox.azure.store import Resource
 
@@ -89,27 +88,13 @@ def _check_window(name: str, window: Body) -> None:
 
 register(MaintenanceConfigurations())
 
-_CLUSTER = (
-    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
-    "/managedClusters/{cluster}"
-)
-
-
-def _cluster(ctx: Context, request: Request, action: str) -> Resource:
-    identifier = _CLUSTER.format(**{key: request.params[key] for key in ("subscription", "group", "cluster")})
-    ctx.authorization.require(ctx.caller, action, identifier)
-    found = ctx.store.get(identifier)
-    if found is None:
-        raise ArmError(404, "ResourceNotFound", f"The managed cluster '{request.params['cluster']}' was not found.")
-    return found
-
 
 def _versions(_ctx: Context, _request: Request, _body: Body) -> Reply:
     return Reply(200, version_list())
 
 
 def _upgrade_profile(ctx: Context, request: Request, _body: Body) -> Reply:
-    found = _cluster(ctx, request, f"{CLUSTER_TYPE}/upgradeProfiles/read")
+    found = cluster_of_route(ctx, request, f"{CLUSTER_TYPE}/upgradeProfiles/read")
     current = clusters.of(found).version
 
     def profile(version: str, name: str) -> Body:
@@ -131,7 +116,7 @@ def _upgrade_profile(ctx: Context, request: Request, _body: Body) -> Reply:
 
 
 def _access_profile(ctx: Context, request: Request, _body: Body) -> Reply:
-    found = _cluster(ctx, request, f"{CLUSTER_TYPE}/accessProfiles/listCredential/action")
+    found = cluster_of_route(ctx, request, f"{CLUSTER_TYPE}/accessProfiles/listCredential/action")
     role = request.params["role"]
     if role not in {"clusterAdmin", "clusterUser"}:
         raise refusal("InvalidParameter", f"The access profile '{role}' must be clusterAdmin or clusterUser.")
@@ -154,5 +139,5 @@ register_route(
     _versions,
     action="Microsoft.ContainerService/locations/kubernetesVersions/read",
 )
-register_route("GET", _CLUSTER + "/upgradeProfiles/default", _upgrade_profile)
-register_route("POST", _CLUSTER + "/accessProfiles/{role}/listCredential", _access_profile)
+register_route("GET", CLUSTER_PATH + "/upgradeProfiles/default", _upgrade_profile)
+register_route("POST", CLUSTER_PATH + "/accessProfiles/{role}/listCredential", _access_profile)
