@@ -199,8 +199,8 @@ def _fit(path: PathParts, pool: Pool, size: VmSize) -> Iterator[Problem]:
     if not pool.is_gpu and size.gpus:
         yield Problem(
             (*path, "vmSize"),
-            f"{size.name} has GPUs, the class is cpu, which neither hands them out nor keeps other pods away; allowed: "
-            f"sizes without. Use class light-gpu or heavy-gpu, or another size.",
+            f"{size.name} has GPUs, the class is {pool.pool_class}, which neither hands them out nor keeps other "
+            f"pods away; allowed: sizes without. Use class light-gpu or heavy-gpu, or another size.",
             needs=own_class,
         )
     if pool.spot is not None and size.spot_capable is False:

@@ -25,9 +25,12 @@ class ClassDefaults:
 
 
 GPU_TAINT = "sku=gpu:NoSchedule"
+STORAGE_TAINT = "storage-node=true:NoSchedule"
+"""Only what stores data tolerates it, so no job runs beside it."""
 
 CLASSES: Mapping[PoolClass, ClassDefaults] = {
     "cpu": ClassDefaults(vm_size="Standard_D8ds_v5", taints=()),
     "light-gpu": ClassDefaults(vm_size="Standard_NC4as_T4_v3", taints=(GPU_TAINT,)),
     "heavy-gpu": ClassDefaults(vm_size="Standard_NC24ads_A100_v4", taints=(GPU_TAINT,)),
+    "storage": ClassDefaults(vm_size="Standard_D16ds_v5", taints=(STORAGE_TAINT,)),
 }

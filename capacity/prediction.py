@@ -91,7 +91,7 @@ def pool_tags(
         plan: the pool.
         location: the region, of which the zone labels are made.
         autoscaler: the stack's settings; in `managed` mode the tags by which a self-hosted autoscaler finds its
-            pools are left out, so that no pool ever has two.
+            pools are left out, so that no pool ever has two. Pools of class storage never have them.
         autoscaler_name: value of `cluster-autoscaler-name`, one a cluster.
         tags: the stack's own; the pool's go before them.
 
@@ -105,7 +105,7 @@ def pool_tags(
             "min": str(plan.settings.min),
             "max": str(plan.settings.max),
         }
-        if autoscaler.mode == "deployment"
+        if autoscaler.mode == "deployment" and not plan.settings.is_storage
         else {}
     )
     users = {**tags, **plan.settings.tags}

@@ -29,7 +29,7 @@ from components.roles import (
     role_id,
 )
 from components.smb_oauth import SmbOAuth
-from stacks.settings import Files, Share
+from stacks.storage_settings import Files, Share
 
 DRIVER = "file.csi.azure.com"
 NAMESPACE = "default"

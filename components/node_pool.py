@@ -30,7 +30,7 @@ class NodePool(pulumi.ComponentResource):
         plan: the pool with its class's defaults applied.
         node_subnet_id: where nodes get their addresses.
         tags: all of the pool's, with those that the autoscaler reads (`capacity.prediction.pool_tags`).
-        managed_scaling: whether AKS's own autoscaler keeps the count between min and max.
+        managed_scaling: whether AKS's own autoscaler keeps the count between min and max; never in a storage pool.
         needs: what must be there first, as rights on a capacity reservation.
     """
 
@@ -55,6 +55,7 @@ class NodePool(pulumi.ComponentResource):
         super().__init__("trainyard:components:NodePool", name, None, opts)
         settings = plan.settings
         spot = plan.spot
+        managed_scaling = managed_scaling and not settings.is_storage
         self.physical_name = physical_name(plan, os_sku)
         aks.AgentPool(
             name,

@@ -32,6 +32,10 @@ STAND_INS: Mapping[str, Any] = {
     "sizeGib": 100,
     "objectId": "00000000-0000-0000-0000-000000000000",
     "principalType": "User",
+    "backend": "none",
+    "container": "unknown",
+    "source": "unknown",
+    "target": {},
 }
 """Valid values for required keys whose own are missing or wrong; rules never see them as known."""
 

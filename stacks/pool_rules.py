@@ -28,6 +28,7 @@ def pool_rules(draft: Draft) -> Iterator[Problem]:
     for key, pool in draft.pools():
         yield from _counts(key, pool)
         yield from _spot(draft, key, pool)
+        yield from _storage(key, pool)
         yield from _gpu(draft, key, pool)
         yield from _placement(key, pool)
         yield from _labels(draft, key, pool)
@@ -130,6 +131,34 @@ def _spot(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
         )
 
 
+def _storage(key: str, pool: Pool) -> Iterator[Problem]:
+    """Data stays where it is only on machines that neither come and go nor are taken back."""
+    if not pool.is_storage:
+        return
+    path: PathParts = ("pools", key)
+    needs = ((*path, "class"),)
+    if pool.min != pool.max:
+        yield Problem(
+            (*path, "min"),
+            f"{pool.min} with max {pool.max} in a pool of class storage; allowed: as many as max, since no data may "
+            f"lie on machines that scale away. Set min to {pool.max}.",
+            needs=(*needs, (*path, "max")),
+        )
+    if pool.spot is not None:
+        yield Problem(
+            (*path, "spot"),
+            "true in a pool of class storage; allowed: false, as Azure would take machines with data on them back. "
+            "Remove it.",
+            needs=needs,
+        )
+    if pool.role != "train":
+        yield Problem(
+            (*path, "role"),
+            f"{pool.role} in a pool of class storage; allowed: none, neither jobs nor services run there. Remove it.",
+            needs=needs,
+        )
+
+
 def _gpu(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
     path: PathParts = ("pools", key, "gpu")
     gpu, needs = pool.gpu, ((*path, "sharing"),)
@@ -137,8 +166,8 @@ def _gpu(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
         for name in sorted(name for name, value in gpu if value != Gpu.model_fields[name].default):
             yield Problem(
                 (*path, _camel(name)),
-                f"{draft.shown(getattr(gpu, name))} in a pool of class cpu; allowed: nothing, it has no GPU. "
-                f"Remove it, or use class light-gpu or heavy-gpu.",
+                f"{draft.shown(getattr(gpu, name))} in a pool of class {pool.pool_class}; allowed: nothing, it has no "
+                f"GPU. Remove it, or use class light-gpu or heavy-gpu.",
                 needs=(("pools", key, "class"),),
             )
         return
@@ -207,7 +236,9 @@ def _labels(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
 
 def _taints(draft: Draft, key: str, pool: Pool) -> Iterator[Problem]:
     path: PathParts = ("pools", key, "taints")
-    seen = {"sku": "the class's own sku=gpu:NoSchedule"} if pool.is_gpu and draft.known("pools", key, "class") else {}
+    known = draft.known("pools", key, "class")
+    own = "sku=gpu:NoSchedule" if pool.is_gpu else "storage-node=true:NoSchedule" if pool.is_storage else ""
+    seen = {own.partition("=")[0]: f"the class's own {own}"} if known and own else {}
     for index, taint in enumerate(pool.taints):
         if fault := taint_fault(taint):
             yield Problem((*path, index), f"{draft.shown(taint)} {fault}")

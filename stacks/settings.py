@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from stacks.base import Settings
+from stacks.storage_settings import Dataset, Storage
 from stacks.value_types import NUMBER, PRICE, Cidr, Flag, ObjectId, Surge, Zone, true_or_false
 
-PoolClass = Literal["cpu", "light-gpu", "heavy-gpu"]
+PoolClass = Literal["cpu", "light-gpu", "heavy-gpu", "storage"]
 Role = Literal["train", "serve"]
 MigProfile = Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 POOL_KEY_PATTERN = r"^[a-z][a-z0-9]{0,6}$"
 """AKS allows 12 characters of `[a-z0-9]`; the last five are a hash of the create-only values."""
-
-
-class Settings(BaseModel):
-    """Base of every settings model: camelCase in YAML, unknown keys refused, frozen."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
-    )
 
 
 class Spot(Settings):
@@ -153,7 +146,12 @@ class Pool(Settings):
     @property
     def is_gpu(self) -> bool:
         """Whether the pool's class hands out GPUs."""
-        return self.pool_class != "cpu"
+        return self.pool_class in ("light-gpu", "heavy-gpu")
+
+    @property
+    def is_storage(self) -> bool:
+        """Whether the pool holds data, and so neither grows nor shrinks by itself."""
+        return self.pool_class == "storage"
 
     @property
     def max_surge(self) -> str | None:
@@ -275,29 +273,6 @@ class Network(Settings):
     outbound_ips: Annotated[int, Field(ge=1, le=16, description="Public addresses of the NAT gateway."), NUMBER] = 1
 
 
-class Share(Settings):
-    """One Azure Files share, mounted by many pods."""
-
-    size_gib: Annotated[int, Field(ge=1, le=102400, description="GiB; premium shares from 100."), NUMBER]
-    tier: Annotated[Literal["standard", "premium"], Field(description="HDD, or SSD billed by provisioned size.")] = (
-        "standard"
-    )
-    protocol: Annotated[Literal["smb", "nfs"], Field(description="NFS needs the premium tier.")] = "smb"
-
-
-class Files(Settings):
-    """Azure Files."""
-
-    shares: Annotated[dict[str, Share], Field(description="Share name to its settings.")] = {}
-    dynamic: Annotated[Flag, Field(description="StorageClasses for claims that jobs make themselves.")] = True
-
-
-class Storage(Settings):
-    """Where training data lives."""
-
-    files: Annotated[Files, Field(description="Azure Files: shares that many pods mount.")] = Files()
-
-
 class Autoscaler(Settings):
     """Who adds and removes machines, and how eagerly."""
 
@@ -327,6 +302,9 @@ class Stack(Settings):
     network: Annotated[Network, Field(description="Address ranges and egress.")] = Network()
     pools: Annotated[dict[str, Pool], Field(min_length=1, description="Pool name (7 characters at most) to pool.")]
     storage: Annotated[Storage, Field(description="Where training data lives.")] = Storage()
+    datasets: Annotated[
+        dict[str, Dataset], Field(description="Name to where a dataset comes from and where it lives.")
+    ] = {}
     autoscaler: Annotated[Autoscaler, Field(description="Who adds and removes machines, and how.")] = Autoscaler()
     registry: Annotated[Registry, Field(description="The container registry.")] = Registry()
     tags: Annotated[dict[str, str], Field(description="Azure tags on everything.")] = {}

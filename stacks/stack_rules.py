@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from stacks.draft import Draft
 from stacks.problems import PathParts, Problem, nearest
-from stacks.settings import Share
+from stacks.storage_settings import Share
 
 PREMIUM_SMALLEST_GIB = 100
 _SHARE_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$")

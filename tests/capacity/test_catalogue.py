@@ -104,7 +104,7 @@ def test_regions_of_a_size_come_cheapest_first():
 def test_the_default_size_of_a_class_fits_it(pool_class: Any):
     size = CATALOGUE.size(CLASSES[pool_class].vm_size)
     assert size is not None
-    assert (size.gpus > 0) == (pool_class != "cpu")
+    assert (size.gpus > 0) == (pool_class in ("light-gpu", "heavy-gpu"))
     assert CATALOGUE.sold_in("westeurope", size.name)
 
 

@@ -53,6 +53,13 @@ def test_a_cpu_pool_has_no_gpu_and_no_taint():
     assert not [name for name in tags_of(made) if "gpu" in name or "accelerator" in name]
 
 
+def test_no_autoscaler_finds_a_storage_pool_and_only_storage_tolerates_it():
+    made = plan(**{"class": "storage", "min": 3, "max": 3})
+    assert made.taints == ("storage-node=true:NoSchedule",)
+    tags = pool_tags(made, location="westeurope", autoscaler=Autoscaler(), autoscaler_name="aks", tags={})
+    assert not {"cluster-autoscaler-enabled", "cluster-autoscaler-name", "min", "max"} & set(tags)
+
+
 def test_a_pool_s_own_labels_and_taints_are_added():
     made = plan(labels={"team.example/name": "vision"}, taints=["team=vision:NoExecute"])
     assert made.labels["team.example/name"] == "vision"

@@ -110,6 +110,24 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "pools.Heavy",
         ['"heavy" are both heavy', "Rename one"],
     ),
+    (
+        "a storage pool that scales",
+        {"pools__data": {"class": "storage", "min": 1, "max": 3}},
+        "pools.data.min",
+        ["1 with max 3", "as many as max", "Set min to 3"],
+    ),
+    (
+        "a storage pool of spot machines",
+        {"pools__data": {"class": "storage", "min": 3, "max": 3, "spot": True}},
+        "pools.data.spot",
+        ["class storage", "allowed: false", "Remove it"],
+    ),
+    (
+        "a storage pool with a role",
+        {"pools__data": {"class": "storage", "min": 3, "max": 3, "role": "serve"}},
+        "pools.data.role",
+        ["serve in a pool of class storage", "Remove it"],
+    ),
     ("over 1,000 with surge", {"pools__cpu__max": 1000}, "pools.cpu.max", ["1001 machines", "Lower max or surge"]),
     (
         "a node subnet too small",

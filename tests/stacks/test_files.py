@@ -12,9 +12,10 @@ import yaml
 
 from capacity.checks import load_file
 from capacity.network_plan import AKS_NODES, plan_network
+from stacks.base import Settings
 from stacks.problems import SettingsErrors
 from stacks.schema import TARGET, rendered
-from stacks.settings import Settings, Stack
+from stacks.settings import Stack
 
 STACKS = Path(__file__).parents[2] / "stacks"
 GOOD = "config:\n  trainyard:location: westeurope\n  trainyard:pools: {cpu: {class: cpu, max: 2}}\n"

@@ -13,9 +13,10 @@ from capacity.checks import load
 from capacity.network_plan import plan_network
 from capacity.pools import plan_pools
 from capacity.prediction import allocatable
+from stacks.base import Settings
 from stacks.draft import STAND_INS
 from stacks.problems import SettingsErrors
-from stacks.settings import Settings, Stack
+from stacks.settings import Stack
 
 KEYS = sorted(
     {field.alias or name for model in [Stack, *Settings.__subclasses__()] for name, field in model.model_fields.items()}
