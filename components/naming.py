@@ -59,6 +59,11 @@ def resource_group_name(environment: str, location: str) -> str:
     return fit(f"rg-trainyard-{environment}-{location}", 80)
 
 
+def data_group_name(environment: str, location: str) -> str:
+    """`rg-trainyard-<environment>-<location>-data`, at most 85 characters of Azure's 90."""
+    return f"{resource_group_name(environment, location)}-data"
+
+
 def node_resource_group_name(resource_group: str) -> str:
     """The group that AKS makes and deletes, named by us so that rights can be given on it."""
     return f"{resource_group}-nodes"
