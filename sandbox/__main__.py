@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 from sandbox import environment, parts
@@ -151,17 +151,29 @@ def _interrupt(_sign: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """The command line; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    commands = {"up": up, "down": down, "start": start, "stop": stop, "env": env, "status": status}
-    parser.add_argument("command", choices=[*commands, "logs"])
+    commands: dict[str, Callable[..., int]] = {
+        "up": up,
+        "down": down,
+        "start": start,
+        "stop": stop,
+        "env": env,
+        "status": status,
+        "logs": logs,
+    }
+    parser.add_argument("command", choices=list(commands))
     parser.add_argument("names", nargs="*", help="with `logs`: which ones")
     arguments = parser.parse_args()
     home, stack = Home(), os.environ.get("SANDBOX_STACK", "sandbox")
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupt)
+    more = (arguments.names,) if arguments.command == "logs" else ()
     try:
-        if arguments.command == "logs":
-            return logs(home, stack, arguments.names)
-        return commands[arguments.command](home, stack)
+        code = commands[arguments.command](home, stack, *more)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has left, as `| head` does. What Python would still write at its end must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -169,6 +181,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
     except subprocess.CalledProcessError as error:
         print(f"error: {error}: {error.stderr or ''}\nlogs: {home.logs}", file=sys.stderr)
+    else:
+        return code
     return 1
 
 

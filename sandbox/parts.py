@@ -5,6 +5,8 @@ The control plane's own parts are in `control_plane.py`.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import shutil
 import ssl
@@ -15,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import certificates, control_plane, environment
-from sandbox.home import Home
+from sandbox.home import REPOSITORY, Home
 from sandbox.processes import Part, Processes, accepts
 from sandbox.progress import Progress
 from sandbox.tools import Found, ensure
 
 AZURE = "azure"
+_CODE = ("arm", "capacity", "sandbox", "stacks")
+"""The packages that the sandbox's own parts import."""
 NAMES = (AZURE, *control_plane.NAMES, "nodes", "azure-native", "kubernetes")
 """Every part, in the order they start."""
 
@@ -142,7 +146,19 @@ def _ours(home: Home, name: str, module: str, port: int | None = None, health: s
         is_ready,
         environment={key: value for key, value in variables.items() if not key.startswith("PULUMI_")},
         port=port,
+        version=code_version(),
     )
+
+
+@functools.cache
+def code_version() -> str:
+    """A digest of the code and data that our parts run: after a `git pull` it is another one."""
+    digest = hashlib.sha256()
+    for folder in _CODE:
+        for file in sorted((REPOSITORY / folder).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _answers(home: Home, url: str) -> bool:

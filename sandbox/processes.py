@@ -43,6 +43,7 @@ class Part:
         is_ready: whether it serves; asked again and again, an exception means no.
         ready_within: seconds until it must.
         stop_within: seconds after SIGTERM before SIGKILL.
+        version: of the code it runs; one that runs with another version is started anew.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Part:
     port: int | None = None
     ready_within: float = 60
     stop_within: float = 10
+    version: str = ""
 
 
 class Processes:
@@ -66,15 +68,19 @@ class Processes:
 
     def pid(self, name: str) -> int | None:
         """The process that runs under this name, None where none does."""
+        return self._running(name)[0]
+
+    def _running(self, name: str) -> tuple[int | None, str]:
+        """The process of that name, None where none runs, and the version it was started with."""
         try:
             recorded = json.loads(self._pid_file(name).read_text())
             pid, started = int(recorded["pid"]), str(recorded["started"])
         except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return pid if start_time(pid) == started else None
+            return None, ""
+        return pid if start_time(pid) == started else None, str(recorded.get("version", ""))
 
     def start(self, part: Part) -> bool:
-        """Start a part unless it runs already.
+        """Start a part unless it runs already, with the code it was started with.
 
         Returns:
             Whether it was started.
@@ -82,8 +88,11 @@ class Processes:
         Raises:
             ProcessError: the program cannot be run, or its port is taken.
         """
-        if self.pid(part.name) is not None:
+        running, version = self._running(part.name)
+        if running is not None and version == part.version:
             return False
+        if running is not None:
+            self.stop(part.name, part.stop_within)
         if part.port is not None and accepts(part.port):
             raise ProcessError(
                 f"{part.name} cannot be started: port {part.port} of 127.0.0.1 is taken by a program that is not of "
@@ -107,7 +116,7 @@ class Processes:
                 )
             except OSError as error:
                 raise ProcessError(f"{part.name} cannot be started: {part.command[0]}: {error.strerror}") from error
-        self._remember(part.name, process.pid)
+        self._remember(part, process.pid)
         return True
 
     def wait_ready(self, parts: Iterable[Part]) -> None:
@@ -163,10 +172,10 @@ class Processes:
             _end(pid, start_time(pid), within)
         return len(strays)
 
-    def _remember(self, name: str, pid: int) -> None:
-        file = self._pid_file(name)
+    def _remember(self, part: Part, pid: int) -> None:
+        file = self._pid_file(part.name)
         partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
+        partial.write_text(json.dumps({"pid": pid, "started": start_time(pid), "version": part.version}))
         partial.replace(file)
 
     def _pid_file(self, name: str) -> Path:

@@ -53,6 +53,17 @@ def test_a_part_that_runs_is_not_started_twice(processes: Processes) -> None:
     assert processes.pid("sleeper") == pid
 
 
+def test_a_part_whose_code_changed_is_started_anew(processes: Processes) -> None:
+    old, new = (Part("sleeper", SLEEP, lambda: True, version=version) for version in ("old", "new"))
+    assert processes.start(old)
+    pid = processes.pid("sleeper")
+    assert pid is not None
+    assert not processes.start(old)
+    assert processes.start(new)
+    assert processes.pid("sleeper") not in (None, pid)
+    assert gone(pid), "the one with the old code must end, it holds the port"
+
+
 def test_stopping_ends_the_process_and_what_it_started(processes: Processes, tmp_path: Path) -> None:
     note = tmp_path / "grandchild"
     code = (

@@ -144,6 +144,18 @@ def test_env_prints_what_a_shell_can_evaluate_and_nothing_else(own: RunningSandb
     assert [(stack["name"], stack["current"]) for stack in stacks] == [("sandbox", True)]
 
 
+def test_a_reader_that_leaves_early_gets_no_traceback(own: RunningSandbox) -> None:
+    command = [sys.executable, "-m", "sandbox", "env"]
+    with subprocess.Popen(
+        command, env=own.variables, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
 def test_a_start_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     for seconds in (1.5, 2.5, 4.0):
