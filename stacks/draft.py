@@ -36,6 +36,7 @@ STAND_INS: Mapping[str, Any] = {
     "container": "unknown",
     "source": "unknown",
     "target": {},
+    "monthlyUsd": 1,
 }
 """Valid values for required keys whose own are missing or wrong; rules never see them as known."""
 

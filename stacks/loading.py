@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import yaml
 
+from stacks.budget_rules import budget_rules
 from stacks.draft import Draft, read_draft
 from stacks.pool_rules import pool_rules
 from stacks.problems import PREFIX, Problem, SettingsErrors, key_of, shown
@@ -40,7 +41,7 @@ def load_stack(
         raise SettingsErrors([NOTHING_SET])
     draft = read_draft(values, secret_keys)
     found = list(draft.problems)
-    for rule in (stack_rules, pool_rules, *rules):
+    for rule in (stack_rules, pool_rules, budget_rules, *rules):
         found += [
             problem
             for problem in rule(draft)

@@ -294,6 +294,27 @@ class Registry(Settings):
     sku: Annotated[Literal["Basic", "Standard", "Premium"], Field(description="Tier of the registry.")] = "Standard"
 
 
+class Budget(Settings):
+    """What the stack may cost a month; the policy pack says when it would cost more."""
+
+    monthly_usd: Annotated[
+        float, Field(gt=0, le=100_000_000, description="US dollars a month, list prices, before taxes."), NUMBER
+    ]
+    at: Annotated[
+        Literal["minimum", "maximum", "load"],
+        Field(description="With every pool at its minimum, at its maximum, or at the load below."),
+    ] = "maximum"
+    load: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="Share of the machines between minimum and maximum that run on average."),
+        NUMBER,
+    ] = None
+    machine_hours: Annotated[
+        dict[str, Annotated[float, Field(ge=0), NUMBER]],
+        Field(description="Pool to its machine hours a month, in place of `load`; pools not named: their minimum."),
+    ] = {}
+
+
 class Stack(Settings):
     """Everything a stack file says under `trainyard:`."""
 
@@ -307,6 +328,7 @@ class Stack(Settings):
     ] = {}
     autoscaler: Annotated[Autoscaler, Field(description="Who adds and removes machines, and how.")] = Autoscaler()
     registry: Annotated[Registry, Field(description="The container registry.")] = Registry()
+    budget: Annotated[Budget | None, Field(description="What the stack may cost a month.")] = None
     tags: Annotated[dict[str, str], Field(description="Azure tags on everything.")] = {}
     allow_replacement: Annotated[
         tuple[str, ...], Field(description="Pools whose running machines a replacement may end.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.stacks.budget_mistakes import CASES as BUDGET_CASES
+
 VALID: dict[str, Any] = {
     "location": "westeurope",
     "cluster": {},
@@ -393,4 +395,5 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("a display name", {"location": "West Europe"}, "location", ['"West Europe"', "Use westeurope"]),
     ("an unknown region", {"location": "westeuropa"}, "location", ["Did you mean westeurope"]),
     ("a key that is no text", {"pools__heavy__labels": {1: "x"}}, "pools.heavy.labels", ["key 1", "quotes"]),
+    *BUDGET_CASES,
 ]
