@@ -1,7 +1,6 @@
 """What Azure has: resources by their ids, with the sign-in of the environment.
 
-Signs in as Azure's own tools do (`AZURE_*`, workload identity, `az login`), or with azure-native's `ARM_CLIENT_ID`,
-`ARM_CLIENT_SECRET`, `ARM_TENANT_ID`. `ARM_ENDPOINT` names another Resource Manager than the public one.
+Signs in, and finds its Resource Manager, as `arm/sign_in.py` says.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from azure.mgmt.resource.resources import ResourceManagementClient
 
+from arm.sign_in import cloud, credential
 from recovery.plan import Candidate, is_running
 from recovery.state import Json
 
@@ -36,10 +35,11 @@ class Azure:
     """
 
     def __init__(self, environment: Mapping[str, str], subscription: str, say: Callable[[str], None]) -> None:
-        endpoint = environment.get("ARM_ENDPOINT", "").rstrip("/")
-        elsewhere = {"base_url": endpoint, "credential_scopes": [f"{endpoint}/.default"]} if endpoint else {}
+        where = cloud(environment)
         client: Any = ResourceManagementClient
-        self._resources: Any = client(_credential(environment), subscription, **elsewhere).resources
+        self._resources: Any = client(
+            credential(environment), subscription, base_url=where.endpoint, credential_scopes=[where.scope]
+        ).resources
         self._say = say
 
     def look(self, candidate: Candidate) -> Json | None:
@@ -88,15 +88,6 @@ class Azure:
             ) from refused
         except AzureError as lost:
             raise AzureUnreadableError(f"Azure does not answer: {_first_line(lost)}. Nothing was changed.") from lost
-
-
-def _credential(environment: Mapping[str, str]) -> Any:
-    tenant, client, secret = (
-        environment.get(f"ARM_{name}", "") for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
-    )
-    if tenant and client and secret and not environment.get("AZURE_CLIENT_ID"):
-        return ClientSecretCredential(tenant, client, secret)
-    return DefaultAzureCredential()
 
 
 def _document(response: Any, *_: Any) -> Json:
