@@ -25,6 +25,7 @@ MODULES = (
     "sandbox.azure.placement",
     "sandbox.azure.scale_sets",
     "sandbox.azure.machines",
+    "sandbox.azure.disks",
     "sandbox.azure.aks",
     "sandbox.azure.agent_pools",
     "sandbox.azure.maintenance",

@@ -69,6 +69,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "Microsoft.Compute/virtualMachineScaleSets": "VirtualMachineScaleSet",
         "Microsoft.Compute/virtualMachineScaleSets/virtualMachines": "VirtualMachineScaleSetVM",
         "Microsoft.Compute/virtualMachines": "VirtualMachine",
+        "Microsoft.Compute/disks": "Disk",
     },
 }
 """Package to the resource types it describes, each with the class that a PUT's body must fit."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.identity import EnvironmentCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
@@ -17,36 +14,12 @@ from azure.mgmt.privatedns import PrivateDnsManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.storage import StorageManagementClient
 
-from tests.sandbox.azure.conftest import Azure
-
-Client = Callable[..., Any]
+from tests.sandbox.azure.conftest import Azure, Client
 
 
 @pytest.fixture
-def client(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Makes a client of a package, signed in from the environment that `make env` prints."""
-    config = azure.config
-    for key, value in {
-        "AZURE_AUTHORITY_HOST": azure.home.azure_url,
-        "AZURE_TENANT_ID": config.tenant_id,
-        "AZURE_CLIENT_ID": config.client_id,
-        "AZURE_CLIENT_SECRET": config.client_secret,
-        "REQUESTS_CA_BUNDLE": str(azure.home.ca_bundle),
-    }.items():
-        monkeypatch.setenv(key, value)
-    credential = EnvironmentCredential()
-
-    def make(kind: Any) -> Any:
-        scopes = [f"{azure.home.azure_url}/.default"]
-        return kind(
-            credential,
-            config.subscription_id,
-            base_url=azure.home.azure_url,
-            credential_scopes=scopes,
-            polling_interval=0.1,
-        )
-
-    return make
+def client(azure_client: Client) -> Client:
+    return azure_client
 
 
 def test_resource_groups_are_made_listed_and_deleted_with_what_is_in_them(client: Client) -> None:
