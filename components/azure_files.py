@@ -1,9 +1,9 @@
 """Azure Files: shares that many pods mount at once.
 
-Owns one storage account per tier and protocol (Azure serves SMB and NFS, HDD and SSD, from different accounts),
-each behind a private endpoint with public access off; the shares; and what jobs see of them: a volume and a claim
-per share, and StorageClasses for claims that jobs make themselves. Does not own the file system inside the
-cluster, which is faster past a few gigabytes.
+Owns one storage account per tier and protocol (Azure serves SMB and NFS, HDD and SSD, SSD by size and SSD with IOPS of
+one's own from different accounts), each behind a private endpoint with public access off; the shares; and what jobs see
+of them: a volume and a claim per share, and StorageClasses for claims that jobs make themselves. Does not own the file
+system inside the cluster, which is faster past a few gigabytes.
 
 Keys: no key is ever in the stack. NFS knows none. SMB mounts with the nodes' identity where AKS can (1.34), and
 the account then has no keys; before that the CSI driver fetches the key itself, with a role on this account alone.
@@ -17,18 +17,12 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_azure_native import storage
 
+from components.data_group import DataGroup
 from components.environment import Environment
-from components.naming import resource_group_name, storage_account_name
 from components.network import Network
-from components.private_endpoint import PrivateEndpoint
-from components.roles import (
-    STORAGE_ACCOUNT_CONTRIBUTOR,
-    STORAGE_ACCOUNT_KEY_OPERATOR,
-    STORAGE_FILE_SMB_ADMIN,
-    assign_role,
-    role_id,
-)
+from components.roles import STORAGE_ACCOUNT_CONTRIBUTOR, STORAGE_ACCOUNT_KEY_OPERATOR, STORAGE_FILE_SMB_ADMIN
 from components.smb_oauth import SmbOAuth
+from components.storage_account import AccountSpec, StorageAccount
 from stacks.storage_settings import Files, Share
 
 DRIVER = "file.csi.azure.com"
@@ -42,20 +36,37 @@ _NFS_MOUNT = ["nconnect=4", "noresvport", "actimeo=30"]
 
 @dataclass(frozen=True)
 class AccountKind:
-    """One kind of account: what it costs and how it is spoken to."""
+    """One kind of account: what it costs and how it is spoken to.
+
+    Attributes:
+        tier: `standard` (HDD) or `premium` (SSD).
+        protocol: `smb` or `nfs`.
+        provisioned: shares have IOPS and throughput of their own, apart from their size (Azure's "provisioned v2").
+    """
 
     tier: str
     protocol: str
+    provisioned: bool = False
+
+    @property
+    def name(self) -> str:
+        """`standard-smb`, `premium-nfs-provisioned`."""
+        return f"{self.tier}-{self.protocol}{'-provisioned' if self.provisioned else ''}"
 
     @property
     def purpose(self) -> str:
         """Goes into the account's name."""
-        return ("" if self.tier == "standard" else "p") + self.protocol
+        return ("" if self.tier == "standard" else "p2" if self.provisioned else "p") + self.protocol
+
+    @property
+    def azure_kind(self) -> str:
+        """Azure's kind of account."""
+        return "StorageV2" if self.tier == "standard" else "FileStorage"
 
     @property
     def sku(self) -> str:
         """Azure's SKU: HDD or SSD, three copies in one zone's data centre."""
-        return "Standard_LRS" if self.tier == "standard" else "Premium_LRS"
+        return "Standard_LRS" if self.tier == "standard" else "PremiumV2_LRS" if self.provisioned else "Premium_LRS"
 
     @property
     def mount_options(self) -> list[str]:
@@ -67,9 +78,14 @@ DYNAMIC = {"files-smb": AccountKind("standard", "smb"), "files-nfs": AccountKind
 """StorageClass to the account that its volumes come from."""
 
 
+def kind_of(share: Share) -> AccountKind:
+    """The account that a share lives in: one that says IOPS or throughput lives in another than one that does not."""
+    return AccountKind(share.tier, share.protocol, share.has_performance)
+
+
 def account_kinds(settings: Files) -> list[AccountKind]:
     """The accounts that a stack's shares and StorageClasses need, in a stable order."""
-    kinds = {AccountKind(share.tier, share.protocol) for share in settings.shares.values()}
+    kinds = {kind_of(share) for share in settings.shares.values()}
     if settings.dynamic:
         kinds.update(DYNAMIC.values())
     return sorted(kinds, key=lambda kind: kind.purpose)
@@ -86,7 +102,8 @@ class AzureFiles(pulumi.ComponentResource):
 
     Args:
         environment: gives names, location and tags.
-        resource_group: name of the group to live in.
+        data: the group that accounts live in.
+        resource_group: name of the platform's group, where the private endpoints live.
         settings: the shares, and whether jobs may make their own.
         kubernetes_version: decides how SMB signs in.
         network: where the private endpoints go.
@@ -99,13 +116,14 @@ class AzureFiles(pulumi.ComponentResource):
     """Share to the claim that pods in `default` mount it by."""
     storage_classes: list[str]
     accounts: dict[str, str]
-    """`<tier>-<protocol>` to the account's name."""
+    """`<tier>-<protocol>`, with `-provisioned` where shares have IOPS of their own, to the account's name."""
 
     def __init__(
         self,
         name: str,
         *,
         environment: Environment,
+        data: DataGroup,
         resource_group: pulumi.Input[str],
         settings: Files,
         kubernetes_version: str,
@@ -118,15 +136,16 @@ class AzureFiles(pulumi.ComponentResource):
         super().__init__("trainyard:components:AzureFiles", name, None, opts)
         self._label = name
         self._environment = environment
+        self._data = data
         self._resource_group = resource_group
-        self._group_name = resource_group_name(environment.name, environment.location)
+        self._network = network
         self._kubernetes_version = kubernetes_version
         self._objects = pulumi.ResourceOptions(parent=self, provider=provider)
         self._ready: dict[AccountKind, list[pulumi.Resource]] = {}
         self._made: dict[AccountKind, storage.StorageAccount] = {}
         self.accounts, self.share_claims = {}, {}
         for kind in account_kinds(settings):
-            self._account(kind, network, cluster_principal_id, kubelet_principal_id)
+            self._account(kind, cluster_principal_id, kubelet_principal_id)
         for share_name, share in settings.shares.items():
             self._share(share_name, share)
         self.storage_classes = list(DYNAMIC) if settings.dynamic else []
@@ -134,94 +153,68 @@ class AzureFiles(pulumi.ComponentResource):
             self._storage_class(class_name, DYNAMIC[class_name])
         self.register_outputs({"shareClaims": self.share_claims, "storageClasses": self.storage_classes})
 
-    def _account(
-        self, kind: AccountKind, network: Network, controller: pulumi.Input[str], kubelet: pulumi.Input[str]
-    ) -> None:
-        label = f"{self._label}-{kind.tier}-{kind.protocol}"
-        account_name = storage_account_name(kind.purpose, self._environment.name, self._environment.unique)
-        child = pulumi.ResourceOptions(parent=self)
-        account = storage.StorageAccount(
+    def _account(self, kind: AccountKind, controller: pulumi.Input[str], kubelet: pulumi.Input[str]) -> None:
+        without_keys = keyless(kind, self._kubernetes_version)
+        grants: dict[str, tuple[str, pulumi.Input[str]]] = {"manages": (STORAGE_ACCOUNT_CONTRIBUTOR, controller)}
+        if kind.protocol == "smb":
+            grants["mounts"] = (STORAGE_FILE_SMB_ADMIN if without_keys else STORAGE_ACCOUNT_KEY_OPERATOR, kubelet)
+        label = f"{self._label}-{kind.name}"
+        made = StorageAccount(
             label,
-            resource_group_name=self._resource_group,
-            account_name=account_name,
-            location=self._environment.location,
-            kind="StorageV2" if kind.tier == "standard" else "FileStorage",
-            sku=storage.SkuArgs(name=kind.sku),
-            public_network_access="Disabled",
-            network_rule_set=storage.NetworkRuleSetArgs(default_action=storage.DefaultAction.DENY, bypass="None"),
-            allow_shared_key_access=not keyless(kind, self._kubernetes_version),
-            allow_blob_public_access=False,
-            allow_cross_tenant_replication=False,
-            minimum_tls_version="TLS1_2",
-            enable_https_traffic_only=kind.protocol != "nfs",
-            azure_files_identity_based_authentication=storage.AzureFilesIdentityBasedAuthenticationArgs(
-                directory_service_options="None"
+            environment=self._environment,
+            data=self._data,
+            resource_group=self._resource_group,
+            network=self._network,
+            spec=AccountSpec(
+                purpose=kind.purpose,
+                kind=kind.azure_kind,
+                sku=kind.sku,
+                services=("file",),
+                shared_keys=not without_keys,
+                https_only=kind.protocol != "nfs",
             ),
-            tags=self._environment.tags,
-            opts=child,
+            grants=grants,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         storage.FileServiceProperties(
             label,
-            resource_group_name=self._resource_group,
-            account_name=account.name,
+            resource_group_name=self._data.name,
+            account_name=made.account.name,
             file_services_name="default",
             share_delete_retention_policy=storage.DeleteRetentionPolicyArgs(
                 enabled=True, days=_DELETED_SHARES_KEPT_DAYS
             ),
-            opts=child,
+            opts=self._data.kept(pulumi.ResourceOptions(parent=self)),
         )
-        endpoint = PrivateEndpoint(
-            label,
-            environment=self._environment,
-            resource_group=self._resource_group,
-            network=network,
-            target_id=account.id,
-            target_name=account_name,
-            service="file",
-            opts=child,
-        )
-        grants = {"manages": (STORAGE_ACCOUNT_CONTRIBUTOR, controller)}
-        if kind.protocol == "smb":
-            mounts = STORAGE_FILE_SMB_ADMIN if keyless(kind, self._kubernetes_version) else STORAGE_ACCOUNT_KEY_OPERATOR
-            grants["mounts"] = (mounts, kubelet)
-        roles = [
-            assign_role(
-                f"{label}-{verb}",
-                environment=self._environment,
-                role=role_id(self._environment, role),
-                principal_id=principal,
-                scope=account.id,
-                opts=child,
-            )
-            for verb, (role, principal) in grants.items()
-        ]
-        self.accounts[f"{kind.tier}-{kind.protocol}"] = account_name
-        self._made[kind] = account
-        self._ready[kind] = [endpoint.ready, *roles]
-        if kind.protocol == "smb" and keyless(kind, self._kubernetes_version):
+        self.accounts[kind.name] = made.account_name
+        self._made[kind] = made.account
+        self._ready[kind] = list(made.ready)
+        if kind.protocol == "smb" and without_keys:
             sign_in = SmbOAuth(
                 label,
                 environment=self._environment,
-                resource_group=self._resource_group,
-                account=account,
-                account_name=account_name,
+                resource_group=self._data.name,
+                account=made.account,
+                account_name=made.account_name,
                 sku=kind.sku,
-                opts=child,
+                opts=pulumi.ResourceOptions(parent=self),
             )
             self._ready[kind].append(sign_in.ready)
 
     def _share(self, share_name: str, share: Share) -> None:
-        kind = AccountKind(share.tier, share.protocol)
+        kind = kind_of(share)
         made = storage.FileShare(
             f"{self._label}-{share_name}",
-            resource_group_name=self._resource_group,
+            resource_group_name=self._data.name,
             account_name=self._made[kind].name,
             share_name=share_name,
             share_quota=share.size_gib,
+            provisioned_iops=share.provisioned_iops,
+            provisioned_bandwidth_mibps=share.provisioned_mibps,
             enabled_protocols="NFS" if share.protocol == "nfs" else "SMB",
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self._data.kept(pulumi.ResourceOptions(parent=self)),
         )
-        account_name = self.accounts[f"{kind.tier}-{kind.protocol}"]
+        account_name = self.accounts[kind.name]
         volume = kubernetes.core.v1.PersistentVolume(
             f"{self._label}-{share_name}",
             metadata={"name": f"files-{share_name}"},
@@ -233,9 +226,9 @@ class AzureFiles(pulumi.ComponentResource):
                 "mount_options": kind.mount_options,
                 "csi": {
                     "driver": DRIVER,
-                    "volume_handle": f"{self._group_name}#{account_name}#{share_name}",
+                    "volume_handle": f"{self._data.group_name}#{account_name}#{share_name}",
                     "volume_attributes": {
-                        "resourceGroup": self._group_name,
+                        "resourceGroup": self._data.group_name,
                         "storageAccount": account_name,
                         "shareName": share_name,
                         "server": f"{account_name}.file.core.windows.net",
@@ -261,14 +254,14 @@ class AzureFiles(pulumi.ComponentResource):
         self.share_claims[share_name] = f"{NAMESPACE}/{share_name}"
 
     def _storage_class(self, class_name: str, kind: AccountKind) -> None:
-        account_name = self.accounts[f"{kind.tier}-{kind.protocol}"]
+        account_name = self.accounts[kind.name]
         kubernetes.storage.v1.StorageClass(
             f"{self._label}-{class_name}",
             metadata={"name": class_name},
             provisioner=DRIVER,
             parameters={
                 "skuName": kind.sku,
-                "resourceGroup": self._group_name,
+                "resourceGroup": self._data.group_name,
                 "storageAccount": account_name,
                 "server": f"{account_name}.file.core.windows.net",
                 **self._sign_in(kind),

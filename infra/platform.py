@@ -17,6 +17,7 @@ from components.azure_files import AzureFiles
 from components.cluster import Cluster
 from components.cluster_access import ClusterAccess
 from components.cluster_identity import ClusterIdentity
+from components.data_group import DataGroup
 from components.environment import Environment
 from components.gpu_device_plugin import GpuDevicePlugin
 from components.live import read_live_cluster, refusals
@@ -146,9 +147,17 @@ class Platform(pulumi.ComponentResource):
             )
             for key, pool in pools.items()
         }
+        data = DataGroup(
+            "data",
+            environment=environment,
+            delete_data=settings.storage.delete_data,
+            cluster_principal_id=identity.principal_id,
+            opts=child,
+        )
         files = AzureFiles(
             "files",
             environment=environment,
+            data=data,
             resource_group=group.name,
             settings=settings.storage.files,
             kubernetes_version=settings.cluster.kubernetes_version,
@@ -178,6 +187,7 @@ class Platform(pulumi.ComponentResource):
             )
         self.outputs = {
             "resourceGroup": group.name,
+            "dataResourceGroup": data.name,
             "nodeResourceGroup": cluster.node_resource_group,
             "clusterName": cluster.name,
             "getCredentials": pulumi.Output.concat(

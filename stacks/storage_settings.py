@@ -25,14 +25,29 @@ class Share(Settings):
     protocol: Annotated[Literal["smb", "nfs"], Field(description="NFS needs the premium tier.")] = "smb"
     provisioned_iops: Annotated[
         int | None,
-        Field(ge=3000, le=102400, description="IOPS of a premium share; default: what Azure recommends for its size."),
+        Field(
+            ge=3000,
+            le=102400,
+            description="IOPS of a premium share, apart from its size. With it or provisionedMibps the share lives in "
+            "another account: adding the first or removing the last moves it, and its data stays behind.",
+        ),
         NUMBER,
     ] = None
     provisioned_mibps: Annotated[
         int | None,
-        Field(ge=100, le=10340, description="MiB/s of a premium share; default: what Azure recommends for its size."),
+        Field(
+            ge=100,
+            le=10340,
+            description="MiB/s of a premium share, apart from its size. What is left out of the two is what Azure "
+            "recommends for the size.",
+        ),
         NUMBER,
     ] = None
+
+    @property
+    def has_performance(self) -> bool:
+        """Whether IOPS or throughput are bought apart from the size (Azure's "provisioned v2")."""
+        return self.provisioned_iops is not None or self.provisioned_mibps is not None
 
 
 class Files(Settings):

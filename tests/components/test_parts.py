@@ -108,7 +108,8 @@ def test_no_storage_account_is_open_to_the_internet(made: Recorder) -> None:
         assert account.inputs["publicNetworkAccess"] == "Disabled"
         assert account.inputs["networkRuleSet"]["defaultAction"] == "Deny"
         assert account.inputs["allowSharedKeyAccess"] is False
-    assert {one.name for one in made.of_type("azure-native:network:PrivateEndpoint")} == {one.name for one in accounts}
+    endpoints = {one.name for one in made.of_type("azure-native:network:PrivateEndpoint")}
+    assert endpoints == {f"{one.name}-file" for one in accounts}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_an_nfs_account_answers_without_https(made: Recorder) -> None:
 def test_a_share_s_volume_names_account_and_share_and_outlives_its_claim(made: Recorder) -> None:
     volume = made.one("kubernetes:core/v1:PersistentVolume", "files-datasets").inputs["spec"]
     account = made.one("azure-native:storage:StorageAccount", "files-premium-nfs").inputs["accountName"]
-    assert volume["csi"]["volumeHandle"] == f"rg-trainyard-test-westeurope#{account}#datasets"
+    assert volume["csi"]["volumeHandle"] == f"rg-trainyard-test-westeurope-data#{account}#datasets"
     assert volume["csi"]["volumeAttributes"]["protocol"] == "nfs"
     assert volume["persistentVolumeReclaimPolicy"] == "Retain"
     claim = made.one("kubernetes:core/v1:PersistentVolumeClaim", "files-datasets").inputs["spec"]
