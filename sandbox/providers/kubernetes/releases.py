@@ -1,7 +1,8 @@
-"""Helm releases: recorded, and their custom resource definitions installed. Nothing else of a chart is made.
+"""Helm releases: recorded, their custom resource definitions installed, and the objects of known charts made.
 
-The record is a ConfigMap in the release's namespace (label `sandbox.trainyard/release`): chart, version, revision and
-where the definitions come from. The values stay in the engine's state, as they may hold secrets.
+The record is a ConfigMap in the release's namespace (label `sandbox.trainyard/release`): chart, version, revision,
+where the definitions come from, and which objects were made. The values stay in the engine's state, as they may hold
+secrets: charts are rendered here, as Helm does on its user's machine.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from pulumi.runtime.proto import provider_pb2
 
 from sandbox.kubernetes_client import ApiError
+from sandbox.operators.charts import Release, render
+from sandbox.providers.kubernetes import manifests
 from sandbox.providers.kubernetes.charts import SOURCE, Definitions, definitions
 from sandbox.providers.kubernetes.cluster import PATIENCE, Cluster
 from sandbox.providers.kubernetes.connection import Connection
 from sandbox.providers.kubernetes.differing import differences
-from sandbox.providers.kubernetes.errors import ProviderError
+from sandbox.providers.kubernetes.errors import PartialFailure, ProviderError
 from sandbox.providers.kubernetes.judging import answer
 from sandbox.providers.kubernetes.objects import (
     UNKNOWN,
@@ -71,6 +74,7 @@ class Record:
         namespace, name, chart, version: the release's own.
         revision: 1 at first, one more at each update.
         definitions: `schema`, `permissive`, `skipped`, or `unknown chart`.
+        objects: what it made; None: its chart is not rendered here.
     """
 
     namespace: str
@@ -79,6 +83,7 @@ class Record:
     version: str
     revision: int
     definitions: str
+    objects: list[manifests.Reference] | None = None
 
     @staticmethod
     def of(config_map: Json) -> Record:
@@ -91,6 +96,7 @@ class Record:
             text(data.get("version")),
             int(text(data.get("revision")) or "1"),
             text(data.get("definitions")),
+            manifests.read(text(data.get("objects"))) if "objects" in data else None,
         )
 
     @property
@@ -113,6 +119,7 @@ class Record:
                 "version": self.version,
                 "revision": str(self.revision),
                 "definitions": self.definitions,
+                **({} if self.objects is None else {"objects": manifests.write(self.objects)}),
             },
         }
 
@@ -179,8 +186,8 @@ async def create(connection: Connection, urn: Urn, request: provider_pb2.CreateR
         await _create_namespace(cluster, namespace)
     if await _find(cluster, namespace, name) is not None and inputs.get("replace") is not True:
         raise ProviderError(f"Helm release {qualified(namespace, name)!r}: cannot re-use a name that is still in use")
-    record, crds = await _install(connection, cluster, urn, inputs, revision=1)
-    return record.id, _outputs(given, _names(crds), _status(record))
+    record, outputs = await _install(connection, cluster, urn, given, former=None)
+    return record.id, outputs
 
 
 async def update(connection: Connection, urn: Urn, request: provider_pb2.UpdateRequest) -> Json:
@@ -191,9 +198,8 @@ async def update(connection: Connection, urn: Urn, request: provider_pb2.UpdateR
     cluster = _reachable(connection, "update")
     inputs: Json = plain(given)
     former = await _find(cluster, text(inputs.get("namespace")), text(inputs.get("name")))
-    revision = 1 + (former.revision if former else 0)
-    record, crds = await _install(connection, cluster, urn, inputs, revision=revision)
-    return _outputs(given, _names(crds), _status(record))
+    _, outputs = await _install(connection, cluster, urn, given, former=former)
+    return outputs
 
 
 async def read(
@@ -215,9 +221,14 @@ async def read(
 
 
 async def delete(connection: Connection, urn: Urn, request: provider_pb2.DeleteRequest) -> None:  # noqa: ARG001
-    """Forget a release. Its definitions stay, as Helm leaves them: deleting one deletes every object of its kind."""
+    """Take a release's objects away and forget it.
+
+    Its definitions stay, as Helm leaves them: deleting one deletes every object of its kind.
+    """
     cluster = _reachable(connection, "delete")
     namespace, name = split_id(request.id)
+    record = await _find(cluster, namespace, name)
+    await manifests.remove(cluster, (record.objects if record else None) or [])
     where = await cluster.where(_CONFIG_MAP, namespace, f"sandbox-release.{name}")
     await cluster.delete(where, "Background", patience=PATIENCE)
 
@@ -248,33 +259,77 @@ async def _find(cluster: Cluster, namespace: str, name: str) -> Record | None:
 
 
 async def _install(
-    connection: Connection, cluster: Cluster, urn: Urn, inputs: Json, *, revision: int
-) -> tuple[Record, list[Json]]:
+    connection: Connection, cluster: Cluster, urn: Urn, given: Json, *, former: Record | None
+) -> tuple[Record, Json]:
+    """Install one revision; gives its record and the resource's outputs.
+
+    The record is written last: an install that was killed is taken up by the next one, as the objects carry its name.
+    """
+    inputs: Json = plain(given)
     chart = chart_name(inputs)
     found = definitions(chart)
     skipped = inputs.get("skipCrds") is True
+    namespace, name = text(inputs.get("namespace")), text(inputs.get("name"))
+    source = "skipped" if skipped else found.source if found else "unknown chart"
+    crds = [] if found is None or skipped else await _install_definitions(connection, cluster, urn, found, name)
+    made = await _make(cluster, urn, inputs, former)
     record = Record(
-        namespace=text(inputs.get("namespace")),
-        name=text(inputs.get("name")),
+        namespace=namespace,
+        name=name,
         chart=chart,
         version=text(inputs.get("version")),
-        revision=revision,
-        definitions="skipped" if skipped else found.source if found else "unknown chart",
+        revision=1 + (former.revision if former else 0),
+        definitions=source,
+        objects=None if made is None else [manifests.Reference.of(one) for one in made],
     )
-    crds = [] if found is None or skipped else await _install_definitions(connection, cluster, urn, found, record)
+    missing: list[str] = []
+    if made and inputs.get("skipAwait") is not True:
+        missing = await manifests.await_ready(connection, cluster, made, float(inputs.get("timeout") or _TIMEOUT))
     config_map = record.config_map()
     await cluster.apply(await cluster.where_is(config_map), config_map, manager=_MANAGER, force=True, patience=PATIENCE)
-    said = f"the sandbox recorded the release {record.id!r} of chart {chart!r} {record.version}; it runs nothing of it"
-    if found is None:
+    _tell(connection, urn, record, crds)
+    outputs = _outputs(given, _names(crds), _status(record, "failed" if missing else "deployed"))
+    if missing:
+        raise PartialFailure(
+            f"Helm release {record.id!r} was created but has a failed status: context deadline exceeded",
+            record.id,
+            outputs,
+            missing,
+        )
+    return record, outputs
+
+
+async def _make(cluster: Cluster, urn: Urn, inputs: Json, former: Record | None) -> list[Json] | None:
+    """Make a chart's objects; None where the chart is not rendered here."""
+    release = Release(
+        name=text(inputs.get("name")),
+        namespace=text(inputs.get("namespace")),
+        chart=chart_name(inputs),
+        version=text(inputs.get("version")),
+        values=as_map(inputs.get("values")),
+    )
+    try:
+        objects = render(release)
+    except ValueError as error:
+        raise ProviderError(f"{urn.urn!r}: {error}") from error
+    if objects is None:
+        return None
+    return await manifests.install(cluster, objects, (former.objects if former else None) or [])
+
+
+def _tell(connection: Connection, urn: Urn, record: Record, crds: list[Json]) -> None:
+    runs = "runs nothing of it" if record.objects is None else f"made {len(record.objects)} objects of it"
+    said = f"the sandbox recorded the release {record.id!r} of chart {record.chart!r} {record.version}; it {runs}"
+    known = record.definitions != "unknown chart"
+    if not known:
         said += ", and knows of no custom resource definitions that it brings"
     elif crds:
-        said += f"; custom resource definitions: {len(crds)}, {found.source}"
-    connection.log("info" if found else "warning", urn.urn, said)
-    return record, crds
+        said += f"; custom resource definitions: {len(crds)}, {record.definitions}"
+    connection.log("info" if known else "warning", urn.urn, said)
 
 
 async def _install_definitions(
-    connection: Connection, cluster: Cluster, urn: Urn, found: Definitions, record: Record
+    connection: Connection, cluster: Cluster, urn: Urn, found: Definitions, release: str
 ) -> list[Json]:
     """Install definitions as Helm does: one that is there already, and is not from here, stays as it is."""
 
@@ -283,7 +338,7 @@ async def _install_definitions(
         if not await _is_ours_to_write(cluster, where):
             return
         labelled = clone(crd)
-        labelled["metadata"]["labels"] = {**as_map(pluck(crd, "metadata", "labels")), RELEASE: record.name}
+        labelled["metadata"]["labels"] = {**as_map(pluck(crd, "metadata", "labels")), RELEASE: release}
         live = await cluster.apply(where, labelled, manager=_MANAGER, force=True, patience=PATIENCE)
         try:
             established = CustomResourceDefinitionWait(labelled, live)
@@ -310,14 +365,14 @@ def _names(crds: list[Json]) -> Json:
     return {f"{_CRD.kind}.{_CRD.group}/{_CRD.api_version}": as_list(names)} if names else {}
 
 
-def _status(record: Record) -> Json:
+def _status(record: Record, status: str = "deployed") -> Json:
     return {
         "appVersion": record.version,
         "chart": record.chart,
         "name": record.name,
         "namespace": record.namespace,
         "revision": record.revision,
-        "status": "deployed",
+        "status": status,
         "version": record.version,
     }
 

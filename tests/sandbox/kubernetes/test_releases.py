@@ -1,4 +1,4 @@
-"""Helm releases: recorded, with their custom resource definitions."""
+"""Helm releases: recorded, with their custom resource definitions, and the objects of charts that are known."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sandbox.providers.kubernetes.charts import definitions
 from sandbox.providers.kubernetes.objects import UNKNOWN, table
 from sandbox.providers.kubernetes.properties import Secret
 from sandbox.providers.kubernetes.releases import chart_name
-from tests.sandbox.kubernetes.engine import Engine, RefusedError, fresh, secret, urn
+from tests.sandbox.kubernetes.engine import Engine, RefusedError, Resource, UnhealthyError, fresh, secret, urn
 
 Kubectl = Callable[..., Any]
 RELEASE = urn("helm.sh/v3:Release", "rook")
 
 
-def _release(name: str, chart: str = "rook-ceph", **more: Any) -> dict[str, Any]:
+def _release(name: str, chart: str = "kueue", **more: Any) -> dict[str, Any]:
     return {"name": name, "chart": chart, "version": "v1.20.6", "namespace": "default", **more}
 
 
@@ -31,7 +31,7 @@ def test_a_release_is_recorded_without_its_values(engine: Engine, kubectl: Kubec
     assert isinstance(made.outputs["values"]["password"], Secret)
     record = kubectl("get", "configmap", f"sandbox-release.{name}", "-o", "json")
     assert record["data"] == {
-        "chart": "rook-ceph",
+        "chart": "kueue",
         "version": "v1.20.6",
         "revision": "1",
         "definitions": "permissive",
@@ -41,7 +41,7 @@ def test_a_release_is_recorded_without_its_values(engine: Engine, kubectl: Kubec
 
 
 def test_a_chart_s_kinds_can_be_used_and_say_where_they_come_from(engine: Engine, kubectl: Kubectl) -> None:
-    made = engine.create(RELEASE, _release(fresh("kinds")))
+    made = engine.create(RELEASE, _release(fresh("kinds"), "rook-ceph"))
     crd = kubectl("get", "crd", "cephclusters.ceph.rook.io", "-o", "json")
     assert crd["metadata"]["annotations"]["sandbox.trainyard/crd"] == "permissive"
     cluster = {
@@ -54,6 +54,42 @@ def test_a_chart_s_kinds_can_be_used_and_say_where_they_come_from(engine: Engine
     assert custom.live["spec"]["mon"] == {"count": 3}
     assert not engine.diff(custom, cluster).changed
     engine.delete(custom)
+    engine.delete(made)
+
+
+def test_the_objects_of_a_known_chart_come_follow_its_values_and_go(engine: Engine, kubectl: Kubectl) -> None:
+    name = fresh("rook")
+    made = engine.create(RELEASE, _release(name, "rook-ceph"))
+    operator = kubectl("get", "deployment", "rook-ceph-operator", "-o", "json")
+    assert operator["status"]["readyReplicas"] == 1, "Helm waits for it"
+    assert operator["spec"]["template"]["spec"]["containers"][0]["image"] == "docker.io/rook/ceph:v1.20.6"
+    assert kubectl("get", "deployment", "ceph-csi-controller-manager", "-o", "json")
+    tolerations = [{"key": "storage-node", "operator": "Exists"}]
+    values = {"tolerations": tolerations, "csi": {"installCsiOperator": False}}
+    updated = engine.update(made, _release(name, "rook-ceph", values=values))
+    operator = kubectl("get", "deployment", "rook-ceph-operator", "-o", "json")
+    assert tolerations[0] in operator["spec"]["template"]["spec"]["tolerations"]
+    assert "ceph-csi-controller-manager" not in kubectl("get", "deployments", "-o", "name"), "no longer of the chart"
+    engine.delete(updated)
+    assert "rook-ceph-operator" not in kubectl("get", "deployments", "-o", "name")
+
+
+def test_a_release_whose_pods_find_no_node_fails_and_keeps_its_state(engine: Engine, kubectl: Kubectl) -> None:
+    inputs = _release(fresh("rook"), "rook-ceph", values={"nodeSelector": {"no": "such"}}, timeout=3)
+    with pytest.raises(UnhealthyError, match="context deadline exceeded") as failed:
+        engine.create(RELEASE, inputs)
+    assert failed.value.state["status"]["status"] == "failed"
+    assert any("rook-ceph-operator" in reason for reason in failed.value.reasons)
+    record = kubectl("get", "configmap", f"sandbox-release.{inputs['name']}", "-o", "json")
+    assert record["data"]["revision"] == "1"
+    engine.delete(Resource(RELEASE, failed.value.id, inputs, failed.value.state))
+    assert "rook-ceph-operator" not in kubectl("get", "deployments", "-o", "name")
+
+
+def test_another_release_s_objects_are_not_taken_over(engine: Engine) -> None:
+    made = engine.create(RELEASE, _release(fresh("first"), "rook-ceph"))
+    with pytest.raises(RefusedError, match="exists and cannot be imported into the current release"):
+        engine.create(RELEASE, _release(fresh("second"), "rook-ceph"))
     engine.delete(made)
 
 
