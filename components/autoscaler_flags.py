@@ -1,42 +1,15 @@
-"""How the autoscaler is told to behave: profiles, flags, priorities. Pure.
-
-Flags are those of cluster-autoscaler 1.33 to 1.36; one that a version does not know makes it exit at start, so a test
-holds them against the list read from the program itself.
-"""
+"""The autoscaler's image, command line and priority list. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from capacity.autoscaler_releases import RELEASES, release_for
+from capacity.autoscaling.profiles import flags
 from components.naming import POOL_HASH_LENGTH
 from stacks.settings import Autoscaler, Pool
 
 IMAGE = "registry.k8s.io/autoscaling/cluster-autoscaler"
-
-
-@dataclass(frozen=True)
-class Profile:
-    """When a machine goes again.
-
-    Attributes:
-        unneeded: how long a machine must have been idle enough.
-        after_add: how long after the last machine was added nothing is removed.
-        utilization, gpu_utilization: at or below this share of requests a machine counts as idle; 0: only when
-            nothing but daemons runs on it, so a running job is never moved.
-    """
-
-    unneeded: str
-    after_add: str
-    utilization: float
-    gpu_utilization: float
-
-
-PROFILES = {
-    "batch": Profile(unneeded="5m", after_add="5m", utilization=0, gpu_utilization=0),
-    "bursty": Profile(unneeded="3m", after_add="3m", utilization=0.5, gpu_utilization=0.5),
-}
 
 
 def image(kubernetes_version: str) -> str:
@@ -61,30 +34,7 @@ def arguments(settings: Autoscaler, cluster: str) -> list[str]:
         settings: profile and expander.
         cluster: the name in the tag `cluster-autoscaler-name` of the scale sets to look after.
     """
-    profile = PROFILES[settings.profile]
-    expander = "priority,least-waste" if settings.expander == "priority" else settings.expander
-    flags: dict[str, object] = {
-        "cloud-provider": "azure",
-        "cluster-name": cluster,
-        "namespace": "kube-system",
-        "node-group-auto-discovery": f"label:cluster-autoscaler-enabled=true,cluster-autoscaler-name={cluster}",
-        "expander": expander,
-        "scan-interval": "10s",
-        "scale-down-unneeded-time": profile.unneeded,
-        "scale-down-delay-after-add": profile.after_add,
-        "scale-down-utilization-threshold": profile.utilization,
-        "scale-down-gpu-utilization-threshold": profile.gpu_utilization,
-        "ignore-daemonsets-utilization": "true",
-        "enforce-node-group-min-size": "true",
-        "balance-similar-node-groups": "false",
-        # Five requests a second, the default, dominate the time to taint and remove hundreds of nodes.
-        "kube-client-qps": 50,
-        "kube-client-burst": 100,
-        "leader-elect": "true",
-        "leader-elect-resource-namespace": "kube-system",
-        "v": 4,
-    }
-    return [f"--{flag}={value}" for flag, value in flags.items()]
+    return [f"--{flag}={value}" for flag, value in flags(settings, cluster).items()]
 
 
 def priorities(pools: Mapping[str, Pool]) -> str:

@@ -16,8 +16,8 @@ from datetime import date, timedelta
 import pulumi
 from pulumi_azure_native import containerservice as aks
 
+from capacity.autoscaling.profiles import PROFILES
 from capacity.network_plan import NetworkPlan
-from components.autoscaler_flags import PROFILES
 from components.cluster_identity import ClusterIdentity
 from components.environment import Environment
 from components.naming import cluster_name, dns_prefix, node_resource_group_name, resource_group_name
@@ -49,6 +49,7 @@ class Cluster(pulumi.ComponentResource):
     issuer_url: pulumi.Output[str]
     """Where the cluster's service-account tokens come from; federated credentials name it."""
     kubelet_principal_id: pulumi.Output[str]
+    kubelet_client_id: pulumi.Output[str]
     """Object id of the identity that nodes pull images and mount shares with; AKS makes it."""
     node_resource_group: str
 
@@ -125,15 +126,19 @@ class Cluster(pulumi.ComponentResource):
         self.id = cluster.id
         self.name = cluster.name
         self.issuer_url = cluster.oidc_issuer_profile.apply(lambda profile: profile.issuer_url if profile else "")
-        self.kubelet_principal_id = cluster.identity_profile.apply(_kubelet)
+        kubelet = cluster.identity_profile.apply(_kubelet)
+        self.kubelet_principal_id = kubelet.apply(lambda found: found.object_id or "")
+        self.kubelet_client_id = kubelet.apply(lambda found: found.client_id or "")
         self.register_outputs({"id": self.id, "name": self.name})
 
 
-def _kubelet(identities: Mapping[str, aks.outputs.UserAssignedIdentityManagedClusterResponse] | None) -> str:
+def _kubelet(
+    identities: Mapping[str, aks.outputs.UserAssignedIdentityManagedClusterResponse] | None,
+) -> aks.outputs.UserAssignedIdentityManagedClusterResponse:
     identity = (identities or {}).get("kubeletidentity")
-    if identity is None or not identity.object_id:
+    if identity is None or not identity.object_id or not identity.client_id:
         raise pulumi.RunError("AKS names no identity for the cluster's nodes: run `pulumi up` again")
-    return identity.object_id
+    return identity
 
 
 def _network_profile(plan: NetworkPlan) -> aks.ContainerServiceNetworkProfileArgs:

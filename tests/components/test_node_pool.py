@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.autoscaler_flags import PROFILES
+from capacity.autoscaling.profiles import PROFILES
 from infra.platform import Platform
 from tests.components.recorder import Made, record
 from tests.components.stacks import environment, stack
