@@ -278,22 +278,15 @@ def test_groups_below_their_minimum_are_brought_to_it():
     assert below_minimum([group("serve", min=2), group()], situation) == {"serve": 2}
 
 
-@given(
-    st.dictionaries(
-        st.builds(
-            lambda cpu, memory, gpus, alone: Shape(
-                Amounts(cpu, memory, 0, gpus, 0, 1), tolerations=TOLERATES, one_a_node=alone
-            ),
-            st.integers(1, 30_000),
-            st.integers(1, 250_000),
-            st.integers(0, 2),
-            st.booleans(),
-        ),
-        st.integers(1, 50),
-        max_size=8,
-    ),
-    st.integers(1, 40),
-)
+def _shape(numbers: tuple[int, int, int], alone: bool) -> Shape:
+    cpu, memory, gpus = numbers
+    return Shape(Amounts(cpu, memory, 0, gpus, 0, 1), tolerations=TOLERATES, one_a_node=alone)
+
+
+SHAPES = st.builds(_shape, st.tuples(st.integers(1, 30_000), st.integers(1, 250_000), st.integers(0, 2)), st.booleans())
+
+
+@given(st.dictionaries(SHAPES, st.integers(1, 50), max_size=8), st.integers(1, 40))
 def test_what_a_growth_promises_fits_on_its_nodes(waiting: dict[Shape, int], most: int):
     growth = estimate(group(), waiting, most)
     if growth is None:
