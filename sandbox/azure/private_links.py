@@ -208,6 +208,10 @@ def _check_target(ctx: Context, request: Request, connection: Body) -> None:
         raise bad_request(
             "PrivateLinkServiceNotSupported", f"{target.type} cannot be the target of a private endpoint here."
         )
+    if target.type.lower() == "microsoft.storage/storageaccounts":
+        allowed = {
+            one: names for one, names in allowed.items() if one in section(target.properties, "primaryEndpoints")
+        }
     groups = cast(list[str], section(connection, "properties").get("groupIds") or [])
     if len(groups) != 1 or groups[0] not in allowed:
         raise bad_request(

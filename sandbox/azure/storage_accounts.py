@@ -25,6 +25,7 @@ from sandbox.azure.federation import IDENTITIES
 from sandbox.azure.ids import key_of
 from sandbox.azure.locations import locations
 from sandbox.azure.network_types import SUBNETS
+from sandbox.azure.storage_rules import check_account_features, check_network_rules
 from sandbox.azure.store import Resource
 
 ACCOUNTS = "Microsoft.Storage/storageAccounts"
@@ -91,21 +92,10 @@ class StorageAccounts(Behaviour):
                 "sku.name",
             )
         _check_zones(sku, str(body["location"]))
-        properties = body.setdefault("properties", {})
-        if properties.get("isNfsV3Enabled") and not (
-            properties.get("isHnsEnabled") and kind in ("StorageV2", "BlockBlobStorage")
-        ):
-            raise bad_request(
-                "InvalidRequestPropertyValue",
-                "The value 'True' is not allowed for property isNfsv3Enabled: it needs a hierarchical namespace "
-                "(isHnsEnabled) and kind StorageV2 or BlockBlobStorage.",
-                "properties.isNfsV3Enabled",
-            )
-        if properties.get("isHnsEnabled") and kind == "FileStorage":
-            raise bad_request(
-                "InvalidRequestPropertyValue",
-                "The value 'True' is not allowed for property isHnsEnabled of FileStorage.",
-            )
+        properties: Body = body.setdefault("properties", {})
+        whole = merged(existing.properties if existing else _DEFAULTS, properties)
+        check_account_features(kind, whole)
+        check_network_rules(ctx, whole)
         if existing:
             _check_change(existing, kind, sku, properties)
 

@@ -9,7 +9,9 @@ from typing import ClassVar
 from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, register
 from sandbox.azure.context import section
 from sandbox.azure.errors import ArmError, bad_request, conflict
+from sandbox.azure.share_performance import check_performance, fill_performance, provisioned
 from sandbox.azure.storage_accounts import BLOB_SERVICES, FILE_SERVICES, account_of, not_provisioned
+from sandbox.azure.storage_rules import check_blob_service, check_container
 from sandbox.azure.store import Resource
 
 SHARES = f"{FILE_SERVICES}/shares"
@@ -77,6 +79,10 @@ class BlobServices(_Service):
     type = BLOB_SERVICES
     blobs = True
 
+    def validate(self, ctx: Context, request: Request, body: Body, existing: Resource | None) -> None:
+        """What goes with a hierarchical namespace."""
+        check_blob_service(account_of(ctx, request.resource_id), section(body, "properties"))
+
 
 class FileShares(_InAccount):
     """`…/fileServices/shares`."""
@@ -108,6 +114,7 @@ class FileShares(_InAccount):
                 f"{low} to {high} GiB.{hint}",
                 "properties.shareQuota",
             )
+        check_performance(sku, properties, existing.properties if existing else None)
         protocol = str(properties.get("enabledProtocols", "SMB"))
         if protocol == "NFS":
             _check_nfs(account, sku)
@@ -133,6 +140,7 @@ class FileShares(_InAccount):
         properties.setdefault("enabledProtocols", "SMB")
         if properties["enabledProtocols"] == "NFS":
             properties.setdefault("rootSquash", "NoRootSquash")
+        fill_performance(sku, properties, existing.properties if existing else None)
         properties.setdefault("accessTier", "Premium" if sku.startswith("Premium") else "TransactionOptimized")
         _lease(ctx, document)
 
@@ -152,6 +160,7 @@ class BlobContainers(_InAccount):
         access = section(body, "properties").get("publicAccess", "None")
         if access != "None" and not account.properties.get("allowBlobPublicAccess"):
             raise conflict("PublicAccessNotPermitted", "Public access is not permitted on this storage account.")
+        check_container(account, section(body, "properties"))
 
     def fill(self, ctx: Context, request: Request, document: Body, existing: Resource | None) -> None:
         """Azure's defaults."""
@@ -172,8 +181,9 @@ def _sizes(account: Resource, sku: str) -> tuple[int, int]:
     """The smallest and the largest share of an account in GiB."""
     if sku.startswith("Premium_"):
         return 100, _LARGEST
-    if sku.startswith(("PremiumV2_", "StandardV2_")):
-        return 32, 262144
+    medium = provisioned(sku)
+    if medium is not None:
+        return medium.gib
     return 1, _LARGEST if account.properties.get("largeFileSharesState") == "Enabled" else _SMALL
 
 

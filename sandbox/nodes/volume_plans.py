@@ -195,7 +195,8 @@ def _blob(name: str, size: int, given: Mapping[str, str], cluster: Cluster) -> V
         raise PlanError("containerName and containerNamePrefix could not be specified together")
     sku = given.get("skuname") or given.get("storageaccounttype") or "Standard_LRS"
     kind = "BlockBlobStorage" if sku.lower().startswith("premium") else "StorageV2"
-    properties = {"isHnsEnabled": True, "isNfsV3Enabled": True} if protocol == "nfs" else {}
+    closed = {"supportsHttpsTrafficOnly": False, "networkAcls": {"defaultAction": "Deny"}}
+    properties: Json = {"isHnsEnabled": True, "isNfsV3Enabled": True, **closed} if protocol == "nfs" else {}
     prefix = "n" if protocol == "nfs" else "b"
     account, made = _account(prefix, given, cluster, sku=sku, kind=kind, properties=properties)
     container = given.get("containername") or "-".join(filter(None, (given.get("containernameprefix"), name)))
@@ -248,7 +249,7 @@ def _account(
         return f"{group}/providers/Microsoft.Storage/storageAccounts/{given['storageaccount']}", ()
     nfs_file = properties.get("protocol") == "nfs"
     settings: Json = {key: value for key, value in properties.items() if key != "protocol"}
-    settings |= {"allowBlobPublicAccess": False, "supportsHttpsTrafficOnly": not nfs_file}
+    settings = {"allowBlobPublicAccess": False, "supportsHttpsTrafficOnly": not nfs_file, **settings}
     digest = hashlib.sha256(f"{cluster.id}{group}{sku}{kind}{settings}".lower().encode()).hexdigest()
     account = f"{group}/providers/Microsoft.Storage/storageAccounts/{prefix}{digest[:22]}"
     body: Json = {

@@ -168,3 +168,132 @@ def test_a_container_is_public_only_where_the_account_allows_it(azure: Azure) ->
     container = f"{path}/blobServices/default/containers/raw"
     azure.refused(azure.put(container, {"properties": {"publicAccess": "Blob"}}), 409, "PublicAccessNotPermitted")
     assert azure.make(container, {"properties": {}})["properties"]["publicAccess"] == "None"
+
+
+NFS_ON_BLOBS: dict[str, Any] = {
+    "isHnsEnabled": True,
+    "isNfsV3Enabled": True,
+    "supportsHttpsTrafficOnly": False,
+    "networkAcls": {"defaultAction": "Deny"},
+}
+
+
+def refused_account(azure: Azure, code: str, kind: str = "StorageV2", **properties: Any) -> str:
+    path = f"{azure.group}/providers/Microsoft.Storage/storageAccounts/trainyardtest"
+    body = {"location": "westeurope", "kind": kind, "sku": {"name": "Standard_LRS"}, "properties": properties}
+    return azure.refused(azure.put(path, body), 400, code)
+
+
+def test_nfs_on_blobs_needs_a_hierarchy_a_closed_network_and_plain_http(azure: Azure) -> None:
+    flat: Any = {**NFS_ON_BLOBS, "isHnsEnabled": False}
+    assert "hierarchical" in refused_account(azure, "InvalidRequestPropertyValue", **flat)
+    open_to_all: Any = {key: value for key, value in NFS_ON_BLOBS.items() if key != "networkAcls"}
+    refused_account(azure, "NetworkAclsDefaultActionMisconfigured", **open_to_all)
+    secure: Any = {**NFS_ON_BLOBS, "supportsHttpsTrafficOnly": True}
+    assert "mount" in refused_account(azure, "InvalidRequestPropertyValue", **secure)
+    path = account(azure, **NFS_ON_BLOBS)
+    assert azure.get(path).json()["properties"]["isNfsV3Enabled"] is True
+    opened = azure.call("PATCH", path, {"properties": {"networkAcls": {"defaultAction": "Allow"}}})
+    azure.refused(opened, 400, "NetworkAclsDefaultActionMisconfigured")
+
+
+@pytest.mark.parametrize("feature", ["isHnsEnabled", "isNfsV3Enabled"])
+def test_what_azure_takes_at_creation_only_is_refused_later_either_way(azure: Azure, feature: str) -> None:
+    path = account(azure, **NFS_ON_BLOBS)
+    without = {**NFS_ON_BLOBS, "isNfsV3Enabled": False, feature: False}
+    body = {"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "properties": without}
+    azure.refused(azure.put(path, body), 400, "AccountPropertyCannotBeUpdated")
+    body["properties"] = {"supportsHttpsTrafficOnly": False}
+    assert azure.put(path, body).status_code == 200, "left out they stay as they are"
+    assert azure.get(path).json()["properties"][feature] is True
+
+
+def test_a_subnet_is_let_in_only_with_a_service_endpoint(azure: Azure) -> None:
+    network = f"{azure.group}/providers/Microsoft.Network/virtualNetworks/net"
+    subnet: dict[str, Any] = {"name": "nodes", "properties": {"addressPrefix": "10.0.0.0/24"}}
+    body = {
+        "location": "westeurope",
+        "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [subnet]},
+    }
+    azure.make(network, body)
+    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{network}/subnets/nodes"}]}
+    assert "SubnetsHaveNoServiceEndpointsConfigured" in refused_account(
+        azure, "NetworkAclsValidationFailure", networkAcls=rules
+    )
+    subnet["properties"]["serviceEndpoints"] = [{"service": "Microsoft.Storage"}]
+    azure.make(network, body)
+    account(azure, networkAcls=rules)
+
+
+def test_versions_of_blobs_do_not_go_with_a_hierarchy(azure: Azure) -> None:
+    tree, flat = account(azure, "treeaccount", isHnsEnabled=True), account(azure, "flataccount")
+    body = {"properties": {"isVersioningEnabled": True}}
+    refusal = azure.put(f"{tree}/blobServices/default", body)
+    azure.refused(refusal, 409, "FeatureNotSupportedForAccount")
+    assert azure.put(f"{flat}/blobServices/default", body).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["ab", "Upper", "double--hyphen", "-first", "last-", "dot.ted", "x" * 64])
+def test_a_container_has_a_name_that_dns_takes(azure: Azure, name: str) -> None:
+    path = account(azure)
+    answer = azure.put(f"{path}/blobServices/default/containers/{name}", {})
+    azure.refused(answer, 400, "InvalidResourceName")
+
+
+def test_a_container_is_deleted_and_its_services_are_not(azure: Azure) -> None:
+    path = account(azure)
+    container = f"{path}/blobServices/default/containers/raw"
+    azure.make(container, {})
+    squash = azure.put(f"{path}/blobServices/default/containers/n", {"properties": {"enableNfsV3RootSquash": True}})
+    azure.refused(squash, 400, "InvalidResourceName")
+    squash = azure.put(f"{path}/blobServices/default/containers/nfs", {"properties": {"enableNfsV3RootSquash": True}})
+    azure.refused(squash, 400, "InvalidRequestPropertyValue")
+    azure.remove(container)
+    assert azure.get(container).status_code == 404
+    azure.refused(azure.call("DELETE", f"{path}/blobServices/default"), 405, "HttpMethodNotAllowed")
+
+
+def test_a_share_account_has_no_blob_endpoint(azure: Azure) -> None:
+    store = account(azure, "fastfiles", "FileStorage", "Premium_LRS")
+    network = f"{azure.group}/providers/Microsoft.Network/virtualNetworks/net"
+    subnets = [{"name": "endpoints", "properties": {"addressPrefix": "10.0.255.0/24"}}]
+    azure.make(
+        network,
+        {
+            "location": "westeurope",
+            "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets},
+        },
+    )
+    connection = {"name": "x", "properties": {"privateLinkServiceId": store, "groupIds": ["blob"]}}
+    body = {
+        "location": "westeurope",
+        "properties": {"subnet": {"id": f"{network}/subnets/endpoints"}, "privateLinkServiceConnections": [connection]},
+    }
+    endpoint = f"{azure.group}/providers/Microsoft.Network/privateEndpoints/blobs"
+    azure.refused(azure.put(endpoint, body), 400, "PrivateEndpointInvalidGroupId")
+
+
+def test_only_provisioned_v2_shares_take_iops_and_throughput(azure: Azure) -> None:
+    first = account(azure, "fastfiles", "FileStorage", "Premium_LRS")
+    assert "PremiumV2_" in azure.refused(
+        share(azure, first, shareQuota=100, provisionedIops=5000), 400, "InvalidRequestPropertyValue"
+    )
+    second = account(azure, "fastfiles2", "FileStorage", "PremiumV2_LRS")
+    faults: list[Any] = [{"provisionedIops": 2999}, {"provisionedIops": 102401}, {"provisionedBandwidthMibps": 99}]
+    for wrong in faults:
+        azure.refused(share(azure, second, shareQuota=1024, **wrong), 400, "InvalidRequestPropertyValue")
+    made = share(azure, second, shareQuota=1024).json()["properties"]
+    assert (made["provisionedIops"], made["provisionedBandwidthMibps"]) == (4024, 202), "as Azure recommends"
+    slow = account(azure, "slowfiles", "FileStorage", "StandardV2_LRS")
+    made = share(azure, slow, shareQuota=1000).json()["properties"]
+    assert (made["provisionedIops"], made["provisionedBandwidthMibps"]) == (1200, 80)
+
+
+def test_what_was_raised_is_not_lowered_for_a_day(azure: Azure) -> None:
+    store = account(azure, "fastfiles2", "FileStorage", "PremiumV2_LRS")
+    share(azure, store, shareQuota=1024, provisionedIops=5000)
+    assert share(azure, store, shareQuota=1024, provisionedIops=4000).status_code == 200, "never raised"
+    raised = share(azure, store, shareQuota=1024, provisionedIops=9000).json()["properties"]
+    assert "nextAllowedProvisionedIopsDowngradeTime" in raised
+    lowered = share(azure, store, shareQuota=1024, provisionedIops=8000)
+    assert "24 hours" in azure.refused(lowered, 400, "InvalidRequestPropertyValue")
