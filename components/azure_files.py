@@ -23,10 +23,10 @@ from components.network import Network
 from components.roles import STORAGE_ACCOUNT_CONTRIBUTOR, STORAGE_ACCOUNT_KEY_OPERATOR, STORAGE_FILE_SMB_ADMIN
 from components.smb_oauth import SmbOAuth
 from components.storage_account import AccountSpec, StorageAccount
+from components.volumes import ready_claim
 from stacks.storage_settings import Files, Share
 
 DRIVER = "file.csi.azure.com"
-NAMESPACE = "default"
 KEYLESS_SMB_SINCE = (1, 34)
 """AKS mounts SMB with a managed identity from this version (`mountWithManagedIdentity`)."""
 _DELETED_SHARES_KEPT_DAYS = 7
@@ -215,43 +215,26 @@ class AzureFiles(pulumi.ComponentResource):
             opts=self._data.kept(pulumi.ResourceOptions(parent=self)),
         )
         account_name = self.accounts[kind.name]
-        volume = kubernetes.core.v1.PersistentVolume(
+        self.share_claims[share_name] = ready_claim(
             f"{self._label}-{share_name}",
-            metadata={"name": f"files-{share_name}"},
-            spec={
-                "capacity": {"storage": f"{share.size_gib}Gi"},
-                "access_modes": ["ReadWriteMany"],
-                "persistent_volume_reclaim_policy": "Retain",
-                "storage_class_name": "",
-                "mount_options": kind.mount_options,
-                "csi": {
-                    "driver": DRIVER,
-                    "volume_handle": f"{self._data.group_name}#{account_name}#{share_name}",
-                    "volume_attributes": {
-                        "resourceGroup": self._data.group_name,
-                        "storageAccount": account_name,
-                        "shareName": share_name,
-                        "server": f"{account_name}.file.core.windows.net",
-                        **self._sign_in(kind),
-                    },
+            volume_name=f"files-{share_name}",
+            claim_name=share_name,
+            size=f"{share.size_gib}Gi",
+            mount_options=kind.mount_options,
+            csi=kubernetes.core.v1.CSIPersistentVolumeSourceArgs(
+                driver=DRIVER,
+                volume_handle=f"{self._data.group_name}#{account_name}#{share_name}",
+                volume_attributes={
+                    "resourceGroup": self._data.group_name,
+                    "storageAccount": account_name,
+                    "shareName": share_name,
+                    "server": f"{account_name}.file.core.windows.net",
+                    **self._sign_in(kind),
                 },
-            },
-            opts=pulumi.ResourceOptions.merge(
-                self._objects, pulumi.ResourceOptions(depends_on=[made, *self._ready[kind]])
             ),
+            objects=self._objects,
+            needs=[made, *self._ready[kind]],
         )
-        kubernetes.core.v1.PersistentVolumeClaim(
-            f"{self._label}-{share_name}",
-            metadata={"name": share_name, "namespace": NAMESPACE},
-            spec={
-                "access_modes": ["ReadWriteMany"],
-                "storage_class_name": "",
-                "volume_name": volume.metadata.name,
-                "resources": {"requests": {"storage": f"{share.size_gib}Gi"}},
-            },
-            opts=self._objects,
-        )
-        self.share_claims[share_name] = f"{NAMESPACE}/{share_name}"
 
     def _storage_class(self, class_name: str, kind: AccountKind) -> None:
         account_name = self.accounts[kind.name]

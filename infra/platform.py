@@ -14,6 +14,7 @@ from capacity.pools import PoolPlan, plan_pools
 from capacity.prediction import pool_tags
 from components.autoscaler import Autoscaler, Priorities
 from components.azure_files import AzureFiles
+from components.blob_storage import BlobStorage
 from components.cluster import Cluster
 from components.cluster_access import ClusterAccess
 from components.cluster_identity import ClusterIdentity
@@ -167,6 +168,20 @@ class Platform(pulumi.ComponentResource):
             provider=access.provider,
             opts=child,
         )
+        blob = BlobStorage(
+            "blob",
+            environment=environment,
+            data=data,
+            resource_group=group.name,
+            settings=settings.storage.blob,
+            os_sku=settings.cluster.os_sku,
+            network=network,
+            cluster_principal_id=identity.principal_id,
+            kubelet_principal_id=cluster.kubelet_principal_id,
+            kubelet_client_id=cluster.kubelet_client_id,
+            provider=access.provider,
+            opts=child,
+        )
         GpuDevicePlugin("gpu", pools=pools, provider=access.provider, opts=child)
         needs: list[pulumi.Resource] = []
         if settings.autoscaler.expander == "priority":
@@ -197,8 +212,9 @@ class Platform(pulumi.ComponentResource):
             "registry": registry.login_server,
             "pools": {key: _pool_output(pools[key], pool) for key, pool in node_pools.items()},
             "shares": files.share_claims,
-            "storageClasses": files.storage_classes,
-            "storageAccounts": files.accounts,
+            "containers": {key: made.claim for key, made in blob.containers.items()},
+            "storageClasses": [*files.storage_classes, *blob.storage_classes],
+            "storageAccounts": {**files.accounts, **blob.accounts},
             "autoscaler": settings.autoscaler.mode,
         }
         self.register_outputs({})

@@ -31,6 +31,7 @@ class Made:
     delete_before_replace: bool | None
     provider: str
     dependencies: list[str]
+    retain_on_delete: bool
 
 
 @dataclass
@@ -54,7 +55,9 @@ class Recorder(pulumi.runtime.Mocks):
             case "azure-native:containerservice:ManagedCluster":
                 # Azure takes a list of identities and answers with a map.
                 outputs["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
-                outputs["identityProfile"] = {"kubeletidentity": {"objectId": "principal-kubelet"}}
+                outputs["identityProfile"] = {
+                    "kubeletidentity": {"objectId": "principal-kubelet", "clientId": "client-kubelet"}
+                }
                 outputs["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example/"}
             case "azure-native:network:PublicIPAddress":
                 outputs["ipAddress"] = "198.51.100.7"
@@ -92,6 +95,7 @@ _NAMES = (
     "agentPoolName",
     "accountName",
     "shareName",
+    "containerName",
     "privateEndpointName",
     "privateZoneName",
     "resourceGroupName",
@@ -120,6 +124,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
                 provider=request.provider,
                 dependencies=list(request.dependencies),
+                retain_on_delete=request.retainOnDelete,
             )
         )
         register = cast(Callable[[Any], Any], super().RegisterResource)  # pyright: ignore[reportUnknownMemberType]

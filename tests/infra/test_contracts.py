@@ -17,6 +17,8 @@ WITHOUT_TAGS = {
     "azure-native:containerservice:MaintenanceConfiguration",
     "azure-native:managedidentity:FederatedIdentityCredential",
     "azure-native:network:PrivateDnsZoneGroup",
+    "azure-native:storage:BlobContainer",
+    "azure-native:storage:BlobServiceProperties",
     "azure-native:storage:FileServiceProperties",
     "azure-native:storage:FileShare",
 }
@@ -25,6 +27,14 @@ STACKS: dict[str, dict[str, Any]] = {
     "managed": {"autoscaler": {"mode": "managed"}},
     "private": {"cluster": {"private": True, "kubernetesVersion": "1.33"}},
     "no shares": {"storage": {"files": {"dynamic": False}}},
+    "containers": {
+        "storage": {
+            "blob": {
+                "dynamic": True,
+                "containers": {"raw": {}, "tree": {"hierarchical": True}, "posix": {"protocol": "nfs"}},
+            }
+        }
+    },
 }
 
 
