@@ -18,6 +18,7 @@ MODULES = (
     "sandbox.azure.registries",
     "sandbox.azure.storage_accounts",
     "sandbox.azure.storage_services",
+    "sandbox.azure.lustre",
     "sandbox.azure.role_definitions",
     "sandbox.azure.role_assignments",
     "sandbox.azure.skus",

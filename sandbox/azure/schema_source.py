@@ -62,6 +62,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "Microsoft.Storage/storageAccounts/blobServices/containers": "BlobContainer",
         "Microsoft.Storage/storageAccounts/privateEndpointConnections": "PrivateEndpointConnection",
     },
+    "azure.mgmt.storagecache": {"Microsoft.StorageCache/amlFilesystems": "AmlFilesystem"},
     "azure.mgmt.compute": {
         "Microsoft.Compute/proximityPlacementGroups": "ProximityPlacementGroup",
         "Microsoft.Compute/capacityReservationGroups": "CapacityReservationGroup",

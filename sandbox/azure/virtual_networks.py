@@ -40,6 +40,7 @@ _SUBNET_USERS = (
         "properties.virtualMachineProfile.networkProfile.networkInterfaceConfigurations.*.properties.ipConfigurations.*"
         ".properties.subnet.id",
     ),
+    ("Microsoft.StorageCache/amlFilesystems", "properties.filesystemSubnet"),
 )
 _KEEPS_SUBNETS_SINCE = "2023-09-01"
 """From this api-version on a PUT without `subnets` leaves them; before, it deleted them."""
