@@ -30,7 +30,8 @@ PRIVATE = tuple(IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192
 """RFC 1918 and RFC 6598: outside of them Microsoft gives no support."""
 
 SMALLEST_PRIVATE_ENDPOINTS = 28
-"""Eleven endpoints: two storage accounts of each of file, blob and dfs, and some to come."""
+"""Eleven endpoints: the five accounts of shares, the three of containers, two of which have a second one, and one to
+come."""
 
 
 RangeField = Literal["vnet_cidr", "node_subnet_cidr", "private_endpoint_cidr", "pod_cidr", "service_cidr"]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import yaml
 
+from stacks.blob_rules import blob_rules
 from stacks.budget_rules import budget_rules
 from stacks.draft import Draft, read_draft
 from stacks.pool_rules import pool_rules
@@ -41,7 +42,7 @@ def load_stack(
         raise SettingsErrors([NOTHING_SET])
     draft = read_draft(values, secret_keys)
     found = list(draft.problems)
-    for rule in (stack_rules, pool_rules, budget_rules, *rules):
+    for rule in (stack_rules, pool_rules, blob_rules, budget_rules, *rules):
         found += [
             problem
             for problem in rule(draft)

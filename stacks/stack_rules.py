@@ -15,6 +15,10 @@ from stacks.problems import PathParts, Problem, nearest
 from stacks.storage_settings import Share
 
 PREMIUM_SMALLEST_GIB = 100
+PROVISIONED_SMALLEST_GIB = 32
+ACCOUNT_IOPS = 102_400
+ACCOUNT_MIBPS = 10_340
+"""Of all shares of one "provisioned v2" account together, as of one share alone: "Azure Files scale targets"."""
 _SHARE_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$")
 _TAG_FORBIDDEN = re.compile(r"[<>%&\\?/]")
 _TAG_RESERVED_PREFIXES = ("microsoft", "azure", "windows", "aks-managed", "k8s.io_cluster-autoscaler", "trainyard")
@@ -26,8 +30,10 @@ def stack_rules(draft: Draft) -> Iterator[Problem]:
     yield from _location(draft)
     yield from _cluster(draft)
     yield from _upgrades(draft)
-    for name, share in draft.stack.storage.files.shares.items():
+    shares = draft.stack.storage.files.shares
+    for name, share in shares.items():
         yield from _share(draft, name, share)
+    yield from _provisioned_accounts(shares)
     yield from _tags(draft, ("tags",), draft.stack.tags)
     for key, pool in draft.pools():
         yield from _tags(draft, ("pools", key, "tags"), pool.tags, draft.stack.tags)
@@ -104,13 +110,59 @@ def _share(draft: Draft, name: str, share: Share) -> Iterator[Problem]:
             "Set tier to premium, or protocol to smb.",
             needs=((*path, "tier"),),
         )
-    if share.tier == "premium" and share.size_gib < PREMIUM_SMALLEST_GIB:
+    smallest = PROVISIONED_SMALLEST_GIB if share.has_performance else PREMIUM_SMALLEST_GIB
+    if share.tier == "premium" and share.size_gib < smallest:
         yield Problem(
             (*path, "sizeGib"),
-            f"{share.size_gib} on the premium tier; allowed: {PREMIUM_SMALLEST_GIB} to 102400. "
-            f"Raise it to {PREMIUM_SMALLEST_GIB}, or set tier to standard.",
-            needs=((*path, "tier"),),
+            f"{share.size_gib} on the premium tier; allowed: {smallest} to 102400. "
+            f"Raise it to {smallest}, or set tier to standard.",
+            needs=((*path, "tier"), (*path, "provisionedIops"), (*path, "provisionedMibps")),
         )
+    if share.tier == "standard":
+        for field, value in (
+            ("provisionedIops", share.provisioned_iops),
+            ("provisionedMibps", share.provisioned_mibps),
+        ):
+            if value is not None:
+                yield Problem(
+                    (*path, field),
+                    f"{value} on the standard tier; allowed: none, only premium shares take it. "
+                    f"Set tier to premium, or remove {field}.",
+                    needs=((*path, "tier"),),
+                )
+
+
+def _provisioned_accounts(shares: Mapping[str, Share]) -> Iterator[Problem]:
+    """Shares of one protocol with IOPS of their own share an account, and its limits."""
+    for protocol in ("smb", "nfs"):
+        ours = {
+            name: share
+            for name, share in shares.items()
+            if share.has_performance and share.protocol == protocol and share.tier == "premium"
+        }
+        needs = tuple(("storage", "files", "shares", name) for name in ours)
+        totals = {
+            "provisionedIops": (sum(_iops(share) for share in ours.values()), ACCOUNT_IOPS, "IOPS"),
+            "provisionedMibps": (sum(_mibps(share) for share in ours.values()), ACCOUNT_MIBPS, "MiB/s"),
+        }
+        for field, (total, limit, unit) in totals.items():
+            if len(ours) > 1 and total > limit:
+                yield Problem(
+                    ("storage", "files", "shares"),
+                    f"{', '.join(ours)} have {total} {unit} together; allowed: {limit}, which is what Azure gives the "
+                    f"one account that premium {protocol} shares with IOPS of their own lie in. Lower {field}.",
+                    needs=needs,
+                )
+
+
+def _iops(share: Share) -> int:
+    """What is bought, or what Azure recommends: 3,000 and one a GiB ("Understanding Azure Files billing")."""
+    return share.provisioned_iops or min(3000 + share.size_gib, ACCOUNT_IOPS)
+
+
+def _mibps(share: Share) -> int:
+    """What is bought, or what Azure recommends: 100 and a tenth a GiB."""
+    return share.provisioned_mibps or min(100 + -(-share.size_gib // 10), ACCOUNT_MIBPS)
 
 
 def _tags(

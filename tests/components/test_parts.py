@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from capacity.network_plan import AZURE_RESERVED, SMALLEST_PRIVATE_ENDPOINTS
 from components.azure_files import AccountKind, keyless
 from infra.platform import Platform
 from tests.components.recorder import DEPLOYER, Recorder, record
@@ -200,3 +201,47 @@ def test_amd_machines_get_amd_s_plugin() -> None:
     assert [one.name for one in made.of_type("kubernetes:apps/v1:DaemonSet")] == ["gpu-amd"]
     [pool] = made.of_type(f"{AKS}:AgentPool")
     assert pool.inputs["gpuProfile"] == {"driver": "None"}
+
+
+def test_a_share_with_iops_of_its_own_lies_in_an_account_of_another_kind() -> None:
+    shares = {
+        "plain": {"sizeGib": 1024, "tier": "premium", "protocol": "nfs"},
+        "fast": {"sizeGib": 1024, "tier": "premium", "protocol": "nfs", "provisionedIops": 20000},
+    }
+    made = platform(storage={"files": {"shares": shares, "dynamic": False}})
+    accounts = {one.name: one.inputs for one in made.of_type("azure-native:storage:StorageAccount")}
+    assert {name: (one["kind"], one["sku"]["name"]) for name, one in accounts.items()} == {
+        "files-premium-nfs": ("FileStorage", "Premium_LRS"),
+        "files-premium-nfs-provisioned": ("FileStorage", "PremiumV2_LRS"),
+    }
+    names = {one["accountName"] for one in accounts.values()}
+    assert len(names) == 2
+    fast = made.one("azure-native:storage:FileShare", "files-fast").inputs
+    assert (fast["provisionedIops"], fast.get("provisionedBandwidthMibps")) == (20000, None), (
+        "Azure recommends the rest"
+    )
+    assert "provisionedIops" not in made.one("azure-native:storage:FileShare", "files-plain").inputs
+    volume = made.one("kubernetes:core/v1:PersistentVolume", "files-fast").inputs["spec"]["csi"]
+    assert volume["volumeAttributes"]["storageAccount"] == accounts["files-premium-nfs-provisioned"]["accountName"]
+
+
+def test_every_kind_of_account_fits_the_smallest_subnet_of_endpoints() -> None:
+    shares = {
+        f"{tier}-{protocol}{'-fast' if fast else ''}": {
+            "sizeGib": 1024,
+            "tier": tier,
+            "protocol": protocol,
+            **({"provisionedIops": 5000} if fast else {}),
+        }
+        for tier, protocol, fast in (
+            ("standard", "smb", False),
+            ("premium", "smb", False),
+            ("premium", "nfs", False),
+            ("premium", "smb", True),
+            ("premium", "nfs", True),
+        )
+    }
+    containers = {"flat": {}, "tree": {"hierarchical": True}, "posix": {"protocol": "nfs"}}
+    made = platform(storage={"files": {"shares": shares}, "blob": {"containers": containers, "dynamic": True}})
+    usable = 2 ** (32 - SMALLEST_PRIVATE_ENDPOINTS) - AZURE_RESERVED
+    assert len(made.of_type("azure-native:network:PrivateEndpoint")) == 10 < usable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.stacks.blob_mistakes import CASES as BLOB_CASES
 from tests.stacks.budget_mistakes import CASES as BUDGET_CASES
 
 VALID: dict[str, Any] = {
@@ -395,5 +396,6 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("a display name", {"location": "West Europe"}, "location", ['"West Europe"', "Use westeurope"]),
     ("an unknown region", {"location": "westeuropa"}, "location", ["Did you mean westeurope"]),
     ("a key that is no text", {"pools__heavy__labels": {1: "x"}}, "pools.heavy.labels", ["key 1", "quotes"]),
+    *BLOB_CASES,
     *BUDGET_CASES,
 ]
