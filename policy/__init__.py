@@ -1,0 +1,1 @@
+"""The policy pack: what is wrong with a deployment, said in preview. Runs by itself, for any program with AKS pools."""

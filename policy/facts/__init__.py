@@ -1,0 +1,1 @@
+"""What Azure says that no program declares: quota, sizes on offer, what runs, rights and registrations."""

@@ -1,0 +1,79 @@
+"""Facts from a file: for runs that must not, or cannot, ask Azure.
+
+`make azure-snapshot` writes it: what a sign-in saw of one subscription at one time. It says so, and is warned about
+when it is old; what is not in it is unverified.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from policy.facts.azure import UnreadableError, described
+from policy.facts.cache import Reader
+
+_REMEDY = "run `make azure-snapshot`"
+
+
+class SnapshotFacts:
+    """Answers from a snapshot file.
+
+    Args:
+        file: where it lies.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._content: dict[str, Any] | None = None
+
+    @property
+    def described(self) -> str:
+        """Where its answers come from."""
+        return f"{self._file.name} of {self.taken_at:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was taken; raises `UnreadableError`."""
+        try:
+            taken = datetime.fromisoformat(str(self._read()["takenAt"]))
+        except ValueError as wrong:
+            raise UnreadableError(f"{self._file}: takenAt is no time ({wrong}): {_REMEDY}") from wrong
+        return taken if taken.tzinfo else taken.replace(tzinfo=UTC)
+
+    def age(self, now: datetime) -> timedelta:
+        """How old it is; raises `UnreadableError`."""
+        return now - self.taken_at
+
+    def read(self, asked: str) -> Any:
+        """The answer; raises `UnreadableError`."""
+        content = self._read()
+        if asked not in content["answers"]:
+            raise UnreadableError(f"{described(asked)} is not in {self._file}: {_REMEDY}")
+        return content["answers"][asked]
+
+    def _read(self) -> dict[str, Any]:
+        if self._content is None:
+            try:
+                content = json.loads(self._file.read_text())
+            except (OSError, ValueError) as wrong:
+                raise UnreadableError(f"{self._file} cannot be read ({wrong}): {_REMEDY}") from wrong
+            if not isinstance(content, dict) or "takenAt" not in content or "answers" not in content:
+                raise UnreadableError(f"{self._file} is no snapshot: {_REMEDY}")
+            self._content = content  # pyright: ignore[reportUnknownMemberType]  just judged
+        return self._content  # pyright: ignore[reportUnknownVariableType, reportReturnType]
+
+
+def take(reader: Reader, questions: Iterable[str], subscription: str) -> tuple[dict[str, Any], list[str]]:
+    """A snapshot's content and what could not be read."""
+    answers: dict[str, Any] = {}
+    missing: list[str] = []
+    for asked in questions:
+        try:
+            answers[asked] = reader.read(asked)
+        except UnreadableError as reason:
+            missing.append(str(reason))
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"takenAt": taken, "subscription": subscription, "answers": answers}, missing
