@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "components": {"capacity", "stacks"},
     "infra": {"components", "capacity", "stacks"},
     "arm": set[str](),
+    "datasets": {"capacity", "stacks"},
     "policy": {"arm", "capacity", "stacks"},
     "recovery": {"arm", "capacity", "stacks"},
     "sandbox": {"arm", "capacity", "stacks"},
