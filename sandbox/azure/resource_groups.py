@@ -26,6 +26,7 @@ from sandbox.azure.ids import RESOURCE_GROUP_TYPE, parse
 from sandbox.azure.locations import Location, locations
 from sandbox.azure.operations import Operation
 from sandbox.azure.pipeline import paged
+from sandbox.azure.registrations import change, state_of
 from sandbox.azure.store import Resource
 
 _PATIENCE = 900
@@ -160,7 +161,7 @@ def _provider(ctx: Context, namespace: str) -> Body:
     return {
         "id": f"{ctx.subscription}/providers/{shown}",
         "namespace": shown,
-        "registrationState": "Registered",
+        "registrationState": state_of(ctx, shown),
         "registrationPolicy": "RegistrationRequired",
         "resourceTypes": [
             {
@@ -183,6 +184,12 @@ def _one_provider(ctx: Context, request: Request, _body: Body) -> Reply:
     if not types_of(namespace):
         raise ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
     return Reply(200, _provider(ctx, namespace))
+
+
+def _register_provider(ctx: Context, request: Request, body: Body) -> Reply:
+    answer = _one_provider(ctx, request, body)
+    change(ctx, request.params["namespace"], "Registered")
+    return Reply(200, {**answer.body, "registrationState": "Registered"})
 
 
 def _tenants(ctx: Context, _request: Request, _body: Body) -> Reply:
@@ -209,4 +216,4 @@ register_route("GET", _ONE + "/resources", _resources, action=f"{_READ}/resource
 register_route("GET", _ONE + "/resourceGroups/{group}/resources", _resources, action=f"{_READ}/resources/read")
 register_route("GET", _ONE + "/providers", _providers, action=f"{_READ}/providers/read")
 register_route("GET", _ONE + "/providers/{namespace}", _one_provider, action=f"{_READ}/providers/read")
-register_route("POST", _ONE + "/providers/{namespace}/register", _one_provider, action=f"{_READ}/providers/read")
+register_route("POST", _ONE + "/providers/{namespace}/register", _register_provider, action=f"{_READ}/providers/read")
