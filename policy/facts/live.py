@@ -103,9 +103,10 @@ class _Requests:
         from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415
         from azure.core.rest import HttpRequest  # noqa: PLC0415
 
+        address = path if path.startswith(f"{self.endpoint}/") else self.endpoint + path
         try:
             response: Any = self._client.send_request(
-                HttpRequest("GET", path, params=dict(query)),
+                HttpRequest("GET", address, params=dict(query)),
                 connection_timeout=min(5, self._timeout),
                 read_timeout=self._timeout,
             )
