@@ -1,0 +1,147 @@
+"""The comment of a pull request, and the job summary: all environments, in the room that GitHub gives.
+
+Owns the marker by which the comment is found again, the order, and what is left out where it does not fit: first the
+diff, in whole resources, then long lists, then everything but the verdicts. The summary takes what the comment cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preview.environment import Part, environment
+from preview.markdown import counted, fenced, folded, plain
+from preview.record import Record
+
+MARKER = "<!-- trainyard-preview -->"
+COMMENT_BYTES = 65_000
+"""GitHub takes 65,536 characters; bytes are counted here, which are never fewer."""
+
+SUMMARY_BYTES = 1_000_000
+"""A job summary may have 1 MiB."""
+
+_LISTS = (20, 8, 3)
+"""Entries of a list, from generous to tight."""
+
+_FENCE_ROOM = 400
+"""Bytes kept for a diff's frame and the line that says what was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What to publish.
+
+    Attributes:
+        comment: Markdown that begins with the marker.
+        summary: the same with all that the comment leaves out, as far as a job summary holds it.
+    """
+
+    comment: str
+    summary: str
+
+
+def write(records: Sequence[Record], *, run_url: str = "", commit: str = "", notes: Sequence[str] = ()) -> Written:
+    """One comment of all environments.
+
+    Args:
+        run_url: where the summary is to be read; empty: nowhere.
+        commit: what was previewed; empty: not said.
+        notes: more to say once, as where this ran; plain text.
+    """
+    ordered = sorted(records, key=lambda record: record.stack)
+    footer = _footer(run_url, commit, notes)
+    return Written(
+        comment=_fitted(ordered, footer, COMMENT_BYTES, _LISTS, run_url),
+        summary=_fitted(ordered, footer, SUMMARY_BYTES, (2000, *_LISTS), ""),
+    )
+
+
+def _fitted(records: Sequence[Record], footer: str, room: int, lists: Sequence[int], run_url: str) -> str:
+    """The most generous text that fits."""
+    for most in lists:
+        parts = [environment(record, most) for record in records]
+        fixed = _laid_out(parts, footer, [""] * len(parts))
+        left = room - _bytes(fixed)
+        if left >= 0:
+            return _laid_out(parts, footer, _diffs(parts, left, run_url))
+    parts = [environment(record, 1) for record in records]
+    return _verdicts(parts, footer, room)
+
+
+def _laid_out(parts: Sequence[Part], footer: str, diffs: Sequence[str]) -> str:
+    if not parts:
+        return f"{MARKER}\n### Preview\n\nNo environment was previewed.\n\n{footer}".rstrip() + "\n"
+    told = [MARKER, "### Preview"]
+    if len(parts) == 1:
+        told += [parts[0].verdict, *parts[0].body, diffs[0]]
+    else:
+        told.append("\n".join(f"- {part.verdict}" for part in parts))
+        for part, diff in zip(parts, diffs, strict=True):
+            title = part.verdict.split("**")[1]
+            inner = "\n\n".join(one for one in (*part.body, diff) if one)
+            if inner:
+                # What fails or ends something is open; the rest opens on a click.
+                loud = part.failed or part.verdict.startswith("⚠️")
+                told.append(folded(f"<b>{title}</b>", inner, opened=loud))
+    return "\n\n".join(one for one in (*told, footer) if one) + "\n"
+
+
+def _diffs(parts: Sequence[Part], room: int, run_url: str) -> list[str]:
+    """Each environment's diff in whole resources; what one does not need, the later ones may take."""
+    found: list[str] = []
+    for index, part in enumerate(parts):
+        share = room // (len(parts) - index)
+        diff = _diff(part, share, run_url)
+        found.append(diff)
+        room -= _bytes(diff) + 2
+    return found
+
+
+def _diff(part: Part, room: int, run_url: str) -> str:
+    if not part.blocks:
+        return ""
+    shown: list[tuple[str, ...]] = []
+    used = _FENCE_ROOM
+    for block in part.blocks:
+        used += _bytes("\n".join(block)) + 1
+        if used > room:
+            break
+        shown.append(block)
+    if not shown and room < _FENCE_ROOM:
+        return ""
+    cut = len(part.blocks) - len(shown)
+    where = f"[the job summary]({run_url})" if run_url else "the job summary"
+    more = f"{counted(cut, 'more resource')} in {where}." if cut else ""
+    text = fenced([line for block in shown for line in block], "diff") if shown else ""
+    inner = "\n\n".join(one for one in (text, more) if one)
+    diff = folded(f"Full diff: {counted(len(part.blocks), 'resource')}", inner)
+    return diff if _bytes(diff) <= room else ""
+
+
+def _verdicts(parts: Sequence[Part], footer: str, room: int) -> str:
+    """The verdicts alone, as many as fit: hundreds of environments, or very long names."""
+    told = f"{MARKER}\n### Preview\n\n"
+    left = room - _bytes(told) - _bytes(footer) - 200
+    lines: list[str] = []
+    for part in sorted(parts, key=lambda part: not part.failed):
+        line = f"- {part.verdict}\n"
+        left -= _bytes(line)
+        if left < 0:
+            break
+        lines.append(line)
+    missing = len(parts) - len(lines)
+    more = f"- … and {counted(missing, 'more environment')}\n" if missing else ""
+    return f"{told}{''.join(lines)}{more}\nThe rest is in the job summary.\n\n{footer}".rstrip() + "\n"
+
+
+def _footer(run_url: str, commit: str, notes: Sequence[str]) -> str:
+    said = [plain(note, 400) for note in notes]
+    if commit:
+        said.append(f"Commit <code>{plain(commit, 40)[:12]}</code>")
+    if run_url:
+        said.append(f"[run and full diff]({run_url})")
+    return f"<sub>{' · '.join(said)}</sub>" if said else ""
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
