@@ -25,7 +25,13 @@ from sandbox.home import Home
 _LIFETIME = datetime.timedelta(days=3650)
 _LEEWAY = datetime.timedelta(days=1)
 _MASTERS = "system:masters"
-_SERVERS = ("azure", "api-server", "etcd")
+_SERVERS: dict[str, tuple[str, ...]] = {
+    "azure": (),
+    "api-server": (),
+    "etcd": (),
+    "blob": ("*.blob.core.windows.net",),
+}
+"""Servers to the names they have besides the loopback's."""
 _CLIENTS = {
     "admin": ("trainyard-sandbox", _MASTERS),
     "controller-manager": ("system:kube-controller-manager", None),
@@ -47,7 +53,7 @@ def pair(home: Home, name: str) -> Pair:
 
     Args:
         home: the sandbox.
-        name: `azure`, `api-server`, `etcd` (servers), `admin`, `controller-manager`, `scheduler`, `etcd-client`
+        name: `azure`, `api-server`, `etcd`, `blob` (servers), `admin`, `controller-manager`, `scheduler`, `etcd-client`
             (clients).
     """
     return Pair(home.tls / f"{name}.crt", home.tls / f"{name}.key")
@@ -63,8 +69,8 @@ def ensure(home: Home) -> None:
     authority = Pair(home.ca_cert, home.ca_key)
     if not _is_complete(authority):
         _make_authority(authority)
-    for name in _SERVERS:
-        _ensure_signed(authority, pair(home, name), "127.0.0.1", None)
+    for name, more_names in _SERVERS.items():
+        _ensure_signed(authority, pair(home, name), "127.0.0.1", None, more_names)
     for name, (common_name, organization) in _CLIENTS.items():
         _ensure_signed(authority, pair(home, name), common_name, organization)
     public, private = service_account_keys(home)
@@ -90,7 +96,9 @@ def _make_authority(authority: Pair) -> None:
     _write(authority.cert, certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _ensure_signed(authority: Pair, target: Pair, common_name: str, organization: str | None) -> None:
+def _ensure_signed(
+    authority: Pair, target: Pair, common_name: str, organization: str | None, more_names: tuple[str, ...] = ()
+) -> None:
     """Sign a certificate for loopback servers and for clients alike, unless there is one of this authority."""
     issuer = x509.load_pem_x509_certificate(authority.cert.read_bytes())
     if _is_complete(target):
@@ -104,7 +112,8 @@ def _ensure_signed(authority: Pair, target: Pair, common_name: str, organization
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     if organization:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
-    addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    names = [x509.DNSName(name) for name in ("localhost", *more_names)]
+    addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *names]
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
         _builder(x509.Name(attributes), issuer.subject, key.public_key())

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ PARTS = (
     "kwok",
     "azure_native",
     "kubernetes",
+    "blob",
+    "network",
+    "azurite",
 )
 """Everything that listens, each on a loopback port of its own."""
 _PORTS = range(12000, 32000)
@@ -77,6 +80,7 @@ class Home:
         self.azure_key = self.tls / "azure.key"
         self.azure_db = self.root / "azure.db"
         self.etcd_data = self.root / "etcd"
+        self.blobs = self.root / "blobs"
         self.bin = self.root / "bin"
         self.kubeconfig = self.root / "kubeconfig"
         self.admin_kubeconfig = self.root / "admin.kubeconfig"
@@ -119,11 +123,18 @@ class Home:
                 role_delay=float(os.environ.get("SANDBOX_ROLE_DELAY", "5")),
             )
             config = Config(**{**asdict(config), **overrides})
-            partial = self.config_file.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(config), indent=2))
-            partial.chmod(0o600)
-            partial.replace(self.config_file)
+            self._write(config)
+        missing = [part for part in PARTS if part not in self.config.ports]
+        if missing:  # made by an earlier version, which had fewer parts
+            added = dict(zip(missing, _free_ports(len(missing)), strict=True))
+            self._write(replace(self.config, ports={**self.config.ports, **added}))
         return self.config
+
+    def _write(self, config: Config) -> None:
+        partial = self.config_file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(config), indent=2))
+        partial.chmod(0o600)
+        partial.replace(self.config_file)
 
 
 def _free_ports(count: int) -> list[int]:

