@@ -82,6 +82,8 @@ def read_record(path: Path) -> Record:
     Raises:
         RecordError: there is no such thing, it is too large, or it is none of ours.
     """
+    if path.is_symlink():
+        raise RecordError(f"{path}: is a link")
     if path.is_dir():
         run = _json(path / "run.json")
         if not isinstance(run, dict):
