@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from capacity.file_system_plan import plan_lustre
 from stacks.settings import Stack
 
 AKS_NODES = 5000
@@ -32,6 +33,10 @@ PRIVATE = tuple(IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192
 SMALLEST_PRIVATE_ENDPOINTS = 28
 """Eleven endpoints: the five accounts of shares, the three of containers, two of which have a second one, and one to
 come."""
+
+LUSTRE_PREFIX = 23
+"""A managed Lustre's network, at least: a file system cannot move to another subnet, and the one that replaces it
+needs addresses beside it."""
 
 
 RangeField = Literal["vnet_cidr", "node_subnet_cidr", "private_endpoint_cidr", "pod_cidr", "service_cidr"]
@@ -62,7 +67,10 @@ class NetworkError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """The ranges of one stack; none overlaps another, both subnets lie in the virtual network."""
+    """The ranges of one stack; none overlaps another, both subnets lie in the virtual network.
+
+    `lustre` is a network apart, None without a managed Lustre: that is kept when the virtual network goes.
+    """
 
     vnet: IPv4Network
     node_subnet: IPv4Network
@@ -70,6 +78,7 @@ class NetworkPlan:
     pods: IPv4Network
     services: IPv4Network
     dns_service_ip: IPv4Address
+    lustre: IPv4Network | None
 
 
 def peak_nodes(stack: Stack) -> int:
@@ -114,6 +123,7 @@ def plan_network(stack: Stack) -> NetworkPlan:
     else:
         faults += _subnet_faults(vnet, node_subnet, endpoints)
         faults += _room_faults(vnet, node_subnet, addresses, nodes, explicit=bool(asked.node_subnet_cidr))
+    lustre = _lustre_range(stack, tuple(ranges.values()))
     faults += _service_faults(services)
     faults += _range_faults(ranges)
     if faults or pods is None or endpoints is None or node_subnet is None:
@@ -125,6 +135,7 @@ def plan_network(stack: Stack) -> NetworkPlan:
         pods=pods,
         services=services,
         dns_service_ip=services.network_address + 10,
+        lustre=lustre,
     )
 
 
@@ -168,8 +179,20 @@ def _node_subnet(vnet: IPv4Network, endpoints: IPv4Network | None) -> IPv4Networ
 
 
 def _pod_range(taken: tuple[IPv4Network, ...]) -> IPv4Network | None:
-    """The last private range with room for 5,000 nodes that is free; the end of 10/8 first, which is used least."""
-    prefix = pod_prefix_for(AKS_NODES)
+    """The last private range with room for 5,000 nodes that is free."""
+    return _free_range(pod_prefix_for(AKS_NODES), taken)
+
+
+def _lustre_range(stack: Stack, taken: tuple[IPv4Network, ...]) -> IPv4Network | None:
+    """A network for the stack's managed Lustre, if it has one: small enough to be free beside any others."""
+    settings = stack.storage.file_system
+    if settings.backend != "lustre" or settings.size_gib is None:
+        return None
+    return _free_range(min(plan_lustre(settings.size_gib).subnet_prefix, LUSTRE_PREFIX), taken)
+
+
+def _free_range(prefix: int, taken: tuple[IPv4Network, ...]) -> IPv4Network | None:
+    """The last private range of that size that is free; the end of 10/8 first, which is used least."""
     for private in PRIVATE:
         if private.prefixlen > prefix:
             continue

@@ -31,7 +31,9 @@ class Network(pulumi.ComponentResource):
         outbound_ips: public addresses of the NAT gateway, 1 to 16; each brings 64,512 ports.
     """
 
+    plan: NetworkPlan
     vnet_id: pulumi.Output[str]
+    vnet_name: pulumi.Output[str]
     node_subnet_id: pulumi.Output[str]
     endpoint_subnet_id: pulumi.Output[str]
     private_dns_zones: dict[str, pulumi.Output[str]]
@@ -81,9 +83,11 @@ class Network(pulumi.ComponentResource):
                 ),
             ],
             tags=environment.tags,
-            opts=child,
+            # Azure shows here what a peering says of its networks.
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=["virtualNetworkPeerings"])),
         )
-        self.vnet_id = vnet.id
+        self.plan = plan
+        self.vnet_id, self.vnet_name = vnet.id, vnet.name
         self.node_subnet_id = pulumi.Output.concat(vnet.id, "/subnets/nodes")
         self.endpoint_subnet_id = pulumi.Output.concat(vnet.id, "/subnets/endpoints")
         self.private_dns_zones = {}
