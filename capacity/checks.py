@@ -268,7 +268,7 @@ def _tags(draft: Draft, path: PathParts, key: str, pool: Pool, catalogue: Catalo
     platform = {f"platform-{index}": "" for index in range(PLATFORM_TAGS)}
     try:
         pool_tags(
-            plan_pool(key, pool, catalogue),
+            plan_pool(key, pool, catalogue, draft.stack.storage.file_system.backend),
             location=draft.stack.location,
             autoscaler=draft.stack.autoscaler,
             autoscaler_name="",

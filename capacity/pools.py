@@ -13,6 +13,7 @@ from typing import Literal
 from capacity.catalogue import Catalogue, VmSize
 from capacity.classes import CLASSES
 from stacks.settings import Gpu, MigProfile, OsDisk, Pool, Spot, Stack
+from stacks.storage_settings import Backend
 
 GpuResource = Literal["nvidia.com/gpu", "amd.com/gpu"]
 OsDiskType = Literal["Ephemeral", "Managed"]
@@ -28,6 +29,9 @@ updated later (pulumi-azure-native #959)."""
 
 DEVICE_PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
 """The label by which the NVIDIA device plugin finds a node's entry in its configuration."""
+
+PORTWORX_NODE_TYPE = "portworx.io/node-type"
+"""The label by which Portworx knows the nodes that get disks (libopenstorage/operator `pkg/util/util.go`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def plan_pools(stack: Stack, catalogue: Catalogue) -> dict[str, PoolPlan]:
     Raises:
         LookupError: a pool's size is not in the catalogue.
     """
-    return {key: plan_pool(key, pool, catalogue) for key, pool in stack.pools.items()}
+    backend = stack.storage.file_system.backend
+    return {key: plan_pool(key, pool, catalogue, backend) for key, pool in stack.pools.items()}
 
 
 def size_name(pool: Pool) -> str:
@@ -90,8 +95,14 @@ def size_name(pool: Pool) -> str:
     return pool.vm_size or CLASSES[pool.pool_class].vm_size
 
 
-def plan_pool(key: str, pool: Pool, catalogue: Catalogue) -> PoolPlan:
+def plan_pool(key: str, pool: Pool, catalogue: Catalogue, backend: Backend = "none") -> PoolPlan:
     """One pool.
+
+    Args:
+        key: its key in the stack file.
+        pool: its settings.
+        catalogue: the sizes.
+        backend: of the stack's file system; Portworx asks for a label.
 
     Raises:
         LookupError: the size is not in the catalogue.
@@ -108,6 +119,7 @@ def plan_pool(key: str, pool: Pool, catalogue: Catalogue) -> PoolPlan:
         "trainyard/role": pool.role,
         **({DEVICE_PLUGIN_CONFIG: plugin_config} if plugin_config else {}),
         **({SPOT_KEY: "spot"} if spot else {}),
+        **({PORTWORX_NODE_TYPE: "storage" if pool.is_storage else "storageless"} if backend == "portworx" else {}),
         **pool.labels,
     }
     disk = os_disk_type(pool.os_disk, size, spot)
