@@ -7,7 +7,7 @@ a test holds the two against each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 GROUP_OPTIONS = "k8s.io_cluster-autoscaler_node-template_autoscaling-options_"
@@ -83,19 +83,23 @@ class Options:
         Raises:
             ValueError: a tag's value cannot be read; names the tag.
         """
-        read = {
-            "scaledownutilizationthreshold": ("scale_down_utilization_threshold", float),
-            "scaledowngpuutilizationthreshold": ("scale_down_gpu_utilization_threshold", float),
-            "scaledownunneededtime": ("scale_down_unneeded_time", seconds),
-            "scaledownunreadytime": ("scale_down_unready_time", seconds),
-        }
+        named = {tag.removeprefix(GROUP_OPTIONS): text for tag, text in tags.items() if tag.startswith(GROUP_OPTIONS)}
+        return self.for_options(named)
+
+    def for_options(self, named: Mapping[str, str]) -> Options:
+        """The same, from the options' names without the tags' prefix; those that decide nothing here are passed over.
+
+        Raises:
+            ValueError: a value cannot be read; names the option.
+        """
         own: dict[str, float] = {}
-        for name, (option, parse) in read.items():
-            if (tag := GROUP_OPTIONS + name) in tags:
+        for name, text in named.items():
+            if name in _OF_GROUPS:
+                option, parse = _OF_GROUPS[name]
                 try:
-                    own[option] = parse(tags[tag])
+                    own[option] = parse(text)
                 except ValueError as error:
-                    raise ValueError(f"tag {tag}={tags[tag]}: {error}") from None
+                    raise ValueError(f"{GROUP_OPTIONS}{name}={text}: {error}") from None
         return replace(self, **own)
 
 
@@ -124,3 +128,11 @@ def _parsed(text: str, default: object) -> object:
         return int(text) if isinstance(default, int) else float(text)
     except ValueError:
         return seconds(text)
+
+
+_OF_GROUPS: Mapping[str, tuple[str, Callable[[str], float]]] = {
+    "scaledownutilizationthreshold": ("scale_down_utilization_threshold", float),
+    "scaledowngpuutilizationthreshold": ("scale_down_gpu_utilization_threshold", float),
+    "scaledownunneededtime": ("scale_down_unneeded_time", seconds),
+    "scaledownunreadytime": ("scale_down_unready_time", seconds),
+}
