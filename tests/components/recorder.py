@@ -61,6 +61,8 @@ class Recorder(pulumi.runtime.Mocks):
                 outputs["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example/"}
             case "azure-native:network:PublicIPAddress":
                 outputs["ipAddress"] = "198.51.100.7"
+            case "azure-native:storagecache:AmlFilesystem":
+                outputs["clientInfo"] = {"mgsAddress": "10.251.254.4"}
             case "azure-native:containerregistry:Registry":
                 outputs["loginServer"] = "registry.azurecr.io"
             case _:
