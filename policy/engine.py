@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
+from policy import report
 from policy.facts import sources
 from policy.facts.facts import Facts
 from policy.model import Answer, Level, Resource, Rule, kind_of, of_resource, of_stack
@@ -65,6 +67,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         self._declared: dict[str, Resource] = {}
         self._environment = dict(environment)
         self._config: dict[str, str] = {}
+        self._unverified: list[str] = []
 
     # What the engine asks; the names are the protocol's.
 
@@ -113,12 +116,14 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     def AnalyzeStack(self, request: Any, context: Any) -> analyzer_pb2.AnalyzeResponse:  # noqa: N802, ARG002
         """Judge the whole, by what its resources declare."""
         resources = [self._known(one) for one in request.resources]
-        view = StackView(resources, self._facts())
+        view = StackView(resources, self._facts(), self._config)
         diagnostics = [
             diagnostic
             for rule in self._enabled(None)
             for diagnostic in self._said(rule, of_stack(rule, view, self._settings[rule.name]))
         ]
+        if self._environment.get(report.VARIABLE):
+            report.write(Path(self._environment[report.VARIABLE]), view, self._unverified)
         return analyzer_pb2.AnalyzeResponse(diagnostics=diagnostics)
 
     def Remediate(self, request: Any, context: Any) -> analyzer_pb2.RemediateResponse:  # noqa: N802, ARG002
@@ -145,8 +150,10 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         unverified = str(self._settings[rule.name].get("unverified", rule.unverified))
         found: list[analyzer_pb2.AnalyzeDiagnostic] = []
         for answer in answers:
-            if answer.unverified and unverified == "ignore":
-                continue
+            if answer.unverified:
+                self._unverified.append(f"{rule.name}: {answer.message.removeprefix('unverified: ')}")
+                if unverified == "ignore":
+                    continue
             told: Level = "advisory" if answer.unverified and unverified == "warn" else level
             found.append(
                 analyzer_pb2.AnalyzeDiagnostic(

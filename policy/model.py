@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from policy.properties import Properties, UnknownValueError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Level = Literal["mandatory", "advisory", "disabled"]
 Severity = Literal["critical", "high", "medium", "low"]
 Unverified = Literal["fail", "warn", "ignore"]
+_Item = TypeVar("_Item")
 
 _AZURE_TYPE = re.compile(r"azure-native(?:_[^:]*)?:(\w+)(?:/\w+)?:(\w+)")
 _KUBERNETES_TYPE = re.compile(r"kubernetes:(.+):(\w+)")
@@ -158,6 +159,22 @@ def answers(findings: Callable[[], Iterable[Finding]]) -> Iterator[Answer]:
     except Exception as mistake:  # noqa: BLE001  whatever a rule's own mistake is, the engine must get an answer
         said = f"{type(mistake).__name__}: {mistake}".splitlines()[0]
         yield Answer(f"unverified: the rule itself failed ({said}): please report it.", unverified=True)
+
+
+def each(items: Iterable[_Item], judge: Callable[[_Item], Iterable[Finding]]) -> Iterator[Finding]:
+    """The failures of many things, where one that cannot be judged does not hide the others.
+
+    Raises:
+        UnverifiedError: at the end, with what could not be judged.
+    """
+    reasons: dict[str, None] = {}
+    for item in items:
+        try:
+            yield from judge(item)
+        except (UnknownValueError, UnverifiedError) as reason:
+            reasons[str(reason)] = None
+    if reasons:
+        raise UnverifiedError("; ".join(reasons))
 
 
 def of_resource(rule: Rule, resource: Resource, settings: Settings) -> Iterator[Answer]:

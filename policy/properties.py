@@ -72,6 +72,16 @@ def _value(value: struct_pb2.Value) -> Any:
     return None
 
 
+def _known(value: Any) -> Any:
+    """A copy without what is unknown."""
+    if isinstance(value, Mapping):
+        pairs = cast(Mapping[str, Any], value).items()
+        return {key: _known(one) for key, one in pairs if one is not UNKNOWN}
+    if isinstance(value, list):
+        return [_known(one) for one in cast(list[Any], value) if one is not UNKNOWN]
+    return value
+
+
 class Properties:
     """Reads nested values by their path, `upgradeSettings.maxSurge`.
 
@@ -89,6 +99,10 @@ class Properties:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
+
+    def plain(self) -> dict[str, Any]:
+        """Everything that is known, as plain values; what is not is left out."""
+        return cast(dict[str, Any], _known(self._values))
 
     def raw(self, path: str) -> Any:
         """The value, None where it is absent, `UNKNOWN` where it or what it lies in is not known yet."""

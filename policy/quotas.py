@@ -15,6 +15,7 @@ from capacity.quota import (
     Region,
     Reservation,
     UnlistedQuotaError,
+    balances,
     shortages,
 )
 from policy.facts.azure import UnreadableError, question
@@ -38,6 +39,17 @@ def _vcpu_quota(stack: StackView, settings: Settings) -> Iterator[Finding]:
         unclear.append(f"{', '.join(foreign)}: declared through the provider `azure`; the pack reads azure-native")
     if unclear:
         raise UnverifiedError(f"what these pools need is not counted: {'; '.join(unclear)}.")
+
+
+def headroom(stack: StackView) -> Iterator[tuple[str, list[Balance]]]:
+    """Each region and every quota that is needed of it; regions that cannot be judged are left out."""
+    for region, pools in by_region(stack).items():
+        wanted = _wanted(stack, region, pools)
+        try:
+            granted = _granted(stack, region, wanted)[0]
+            yield region, balances(wanted.demands, granted)
+        except (UnverifiedError, UnlistedQuotaError):
+            continue
 
 
 def _wanted(stack: StackView, region: str, pools: Sequence[Pool]) -> Wanted:
@@ -84,15 +96,7 @@ def _judge(stack: StackView, region: str, wanted: Wanted, regions_to_try: int) -
 
 def _short(stack: StackView, region: str, wanted: Wanted) -> tuple[list[Balance], Region, str]:
     """What is short, what the region grants, and why this stack's own machines could not be read, if so."""
-    usages = stack.facts.usages(region)
-    blind = ""
-    machines: list[Machines] = []
-    try:
-        machines = _own_machines(stack, region)
-    except UnreadableError as reason:
-        blind = f"It may be this stack's own use that is counted twice: {reason}"
-    reservations = _reservations(stack, region, wanted)
-    granted = Region(usages, machines, reservations)
+    granted, blind = _granted(stack, region, wanted)
     try:
         return shortages(wanted.demands, granted), granted, blind
     except UnlistedQuotaError as unlisted:
@@ -100,6 +104,17 @@ def _short(stack: StackView, region: str, wanted: Wanted) -> tuple[list[Balance]
             f"Azure lists no quota {unlisted.name!r} in {region}, so nothing can be said about what needs it. "
             "Ask Azure's support whether the subscription may use the family."
         ) from unlisted
+
+
+def _granted(stack: StackView, region: str, wanted: Wanted) -> tuple[Region, str]:
+    usages = stack.facts.usages(region)
+    blind = ""
+    machines: list[Machines] = []
+    try:
+        machines = _own_machines(stack, region)
+    except UnreadableError as reason:
+        blind = f"It may be this stack's own use that is counted twice: {reason}"
+    return Region(usages, machines, _reservations(stack, region, wanted)), blind
 
 
 def _own_machines(stack: StackView, region: str) -> list[Machines]:

@@ -180,16 +180,18 @@ class StackView:
     Args:
         resources: everything that the program declares.
         facts: what Azure says.
+        config: the stack's own configuration, as the engine hands it over.
     """
 
-    def __init__(self, resources: Sequence[Resource], facts: Facts) -> None:
+    def __init__(self, resources: Sequence[Resource], facts: Facts, config: Mapping[str, str] | None = None) -> None:
         self.resources = resources
         self.facts = facts
+        self.config = config or {}
         self._by_urn = {one.urn: one for one in resources}
 
     def with_facts(self, facts: Facts) -> StackView:
         """The same stack, other facts."""
-        return StackView(self.resources, facts)
+        return StackView(self.resources, facts, self.config)
 
     def of(self, *kinds: str) -> list[Resource]:
         """The resources of some kinds."""

@@ -117,6 +117,19 @@ def _aks_sizes(requests: Requests, region: str) -> Any:
     return _something(sorted({str(row["name"]).lower() for row in rows}), f"sizes that AKS accepts in {region}")
 
 
+def _clusters(requests: Requests) -> Any:
+    """All clusters of the subscription; none is an answer."""
+    path = f"/subscriptions/{requests.subscription}/providers/Microsoft.ContainerService/managedClusters"
+    return [
+        {
+            "group": str(row["id"]).split("/")[4],
+            "name": row["name"],
+            "nodeGroup": row["properties"].get("nodeResourceGroup"),
+        }
+        for row in requests.list(path, CONTAINER_SERVICE)
+    ]
+
+
 def _cluster(requests: Requests, group: str, name: str) -> Any:
     path = (
         f"/subscriptions/{requests.subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
@@ -214,6 +227,7 @@ _QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "sizes": _sizes,
     "aks-sizes": _aks_sizes,
     "cluster": _cluster,
+    "clusters": _clusters,
     "scale-sets": _scale_sets,
     "reservations": _reservations,
     "providers": _providers,
@@ -234,6 +248,7 @@ _WORDS: Mapping[str, str] = {
     "sizes": "sizes on offer in {}",
     "aks-sizes": "sizes that AKS accepts in {}",
     "cluster": "the cluster {}",
+    "clusters": "the subscription's clusters",
     "scale-sets": "machines that run in {}",
     "reservations": "the capacity reservations of {}",
     "providers": "which resource providers are registered",

@@ -89,6 +89,7 @@ class Facts:
         self._reader = reader
         self._again = again
         self._known: dict[str, Any] = {}
+        self._offers: dict[str, dict[str, Offer]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -113,10 +114,12 @@ class Facts:
 
     def offers(self, region: str) -> dict[str, Offer]:
         """Size in lower case to what is offered of it in a region."""
-        return {
-            name: Offer(row["name"], row["family"], tuple(row["zones"]), row["closed"], row["can"])
-            for name, row in self._read("sizes", region).items()
-        }
+        if region not in self._offers:
+            self._offers[region] = {
+                name: Offer(row["name"], row["family"], tuple(row["zones"]), row["closed"], row["can"])
+                for name, row in self._read("sizes", region).items()
+            }
+        return self._offers[region]
 
     def cores(self, region: str, size: str) -> Cores:
         """What a size counts as: as the region offers it, else as the catalogue knows it.

@@ -7,12 +7,12 @@ when it is old; what is not in it is unverified.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from policy.facts.azure import UnreadableError, described
+from policy.facts.azure import UnreadableError, described, question
 from policy.facts.cache import Reader
 
 _REMEDY = "run `make azure-snapshot`"
@@ -49,10 +49,12 @@ class SnapshotFacts:
 
     def read(self, asked: str) -> Any:
         """The answer; raises `UnreadableError`."""
-        content = self._read()
-        if asked not in content["answers"]:
+        answers = self._read()["answers"]
+        if asked not in answers and _absent(asked, answers):
+            return None if asked.startswith("cluster/") else []
+        if asked not in answers:
             raise UnreadableError(f"{described(asked)} is not in {self._file}: {_REMEDY}")
-        return content["answers"][asked]
+        return answers[asked]
 
     def _read(self) -> dict[str, Any]:
         if self._content is None:
@@ -66,7 +68,18 @@ class SnapshotFacts:
         return self._content  # pyright: ignore[reportUnknownVariableType, reportReturnType]
 
 
-def take(reader: Reader, questions: Iterable[str], subscription: str) -> tuple[dict[str, Any], list[str]]:
+def _absent(asked: str, answers: Mapping[str, Any]) -> bool:
+    """Whether the question is about a cluster that was not there when all clusters were listed."""
+    kind, *names = asked.split("/")
+    if question("clusters") not in answers or kind not in {"cluster", "scale-sets"}:
+        return False
+    found = answers[question("clusters")]
+    if kind == "cluster":
+        return names not in [question("", one["group"], one["name"]).split("/")[1:] for one in found]
+    return names not in [question("", str(one["nodeGroup"])).split("/")[1:] for one in found]
+
+
+def take(reader: Reader, questions: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     """A snapshot's content and what could not be read."""
     answers: dict[str, Any] = {}
     missing: list[str] = []
@@ -76,4 +89,4 @@ def take(reader: Reader, questions: Iterable[str], subscription: str) -> tuple[d
         except UnreadableError as reason:
             missing.append(str(reason))
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"takenAt": taken, "subscription": subscription, "answers": answers}, missing
+    return {"takenAt": taken, "answers": answers}, missing
