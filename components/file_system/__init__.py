@@ -15,7 +15,7 @@ from capacity.pools import PoolPlan
 from components.cluster import Cluster
 from components.data_group import DataGroup
 from components.environment import Environment
-from components.file_system.base import CLAIM_NAME, SharedFileSystem, Surroundings
+from components.file_system.base import SharedFileSystem, Surroundings
 from components.file_system.gluster import Gluster
 from components.file_system.lustre import ManagedLustre
 from components.file_system.portworx import Portworx
@@ -23,7 +23,7 @@ from components.file_system.rook import Rook
 from components.network import Network
 from stacks.storage_settings import Backend, FileSystem
 
-__all__ = ["CLAIM_NAME", "SharedFileSystem", "file_system"]
+__all__ = ["SharedFileSystem", "file_system"]
 
 BACKENDS: Mapping[Backend, type[SharedFileSystem]] = {
     "rook": Rook,

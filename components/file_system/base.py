@@ -31,10 +31,6 @@ from components.network import Network
 from components.volumes import NAMESPACE
 from stacks.storage_settings import FileSystem
 
-CLAIM_NAME = "file-system"
-"""The claim in `default` that pods mount, whatever the backend."""
-
-DISK_CLASS = "file-system-disks"
 POOL_LABEL = "trainyard/pool"
 _SLOW = "40m"
 """Machines may have to start, disks to be attached and daemons to find each other before an object is there or gone."""
@@ -138,7 +134,7 @@ class SharedFileSystem(pulumi.ComponentResource):
             opts=self._kept_after(*needs) if keep else self._after(*needs),
         )
 
-    def _disk_class(self) -> storage.StorageClass:
+    def _disk_class(self, name: str) -> storage.StorageClass:
         """Premium disks of one copy: the file system makes its own copies, zone-redundant disks would double them.
 
         Without host caching: Azure has none for disks of 4 TiB and more, and the daemons cache themselves.
@@ -146,7 +142,7 @@ class SharedFileSystem(pulumi.ComponentResource):
         tags = {key: value for key, value in self._given.environment.tags.items() if not {",", "="} & set(key + value)}
         return storage.StorageClass(
             f"{self._label}-disks",
-            metadata=meta.ObjectMetaArgs(name=DISK_CLASS),
+            metadata=meta.ObjectMetaArgs(name=name),
             provisioner="disk.csi.azure.com",
             parameters={
                 "skuName": "Premium_LRS",
@@ -199,6 +195,11 @@ class SharedFileSystem(pulumi.ComponentResource):
             opts=opts,
         )
 
+    @property
+    def _claim_name(self) -> str:
+        """Each backend's own: where backends change, the new one's claim comes before the old one's goes."""
+        return f"file-system-{self._given.settings.backend}"
+
     def _claim(self, storage_class: str, *needs: pulumi.Resource) -> None:
         """The claim that pods mount; it grows with the settings and never shrinks, as Kubernetes' claims do."""
         growing = grows_only(
@@ -209,7 +210,7 @@ class SharedFileSystem(pulumi.ComponentResource):
         )
         core.PersistentVolumeClaim(
             f"{self._label}-claim",
-            metadata=meta.ObjectMetaArgs(name=CLAIM_NAME, namespace=NAMESPACE),
+            metadata=meta.ObjectMetaArgs(name=self._claim_name, namespace=NAMESPACE),
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteMany"],
                 storage_class_name=storage_class,
@@ -217,7 +218,7 @@ class SharedFileSystem(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions.merge(self._after(*needs), pulumi.ResourceOptions(hooks=growing)),
         )
-        self.claim = f"{NAMESPACE}/{CLAIM_NAME}"
+        self.claim = f"{NAMESPACE}/{self._claim_name}"
 
 
 def grows_only(

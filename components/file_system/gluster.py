@@ -22,7 +22,6 @@ from pulumi_kubernetes.storage import v1 as storage
 
 from capacity.file_system_plan import FileSystemPlan, Toleration
 from components.file_system.base import (
-    DISK_CLASS,
     Chart,
     SharedFileSystem,
     Surroundings,
@@ -43,7 +42,7 @@ KADALU = Chart(
     "https://github.com/kadalu/kadalu/releases/download/1.2.0/kadalu-helm-chart.tgz",
 )
 API = "kadalu-operator.storage/v1alpha1"
-POOL, CLASS = "shared", "gluster-shared"
+POOL, CLASS, DISK_CLASS = "shared", "gluster-shared", "gluster-disks"
 COPIES = "trainyard/copies"
 """Label of the servers whose bricks hold copies of the same data."""
 
@@ -75,7 +74,7 @@ class Gluster(SharedFileSystem):
             opts=self._kept_after(namespace),
         )
         operator = self._release(KADALU, NAMESPACE, CHART_VALUES, placed)
-        disks = self._disk_class()
+        disks = self._disk_class(DISK_CLASS)
         bricks = [self._brick(index, plan, operator, disks) for index in range(plan.disks)]
         pool = self._custom(
             "pool",

@@ -20,7 +20,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.storage import v1 as storage
 
 from capacity.file_system_plan import plan_lustre
-from components.file_system.base import CLAIM_NAME, SharedFileSystem, Surroundings
+from components.file_system.base import SharedFileSystem, Surroundings
 from components.file_system.lustre_driver import DRIVER, lustre_driver
 from components.file_system.lustre_network import LustreNetwork
 from components.naming import fit, short_hash
@@ -93,7 +93,7 @@ class ManagedLustre(SharedFileSystem):
         self.claim = ready_claim(
             f"{name}-claim",
             volume_name=file_system_name,
-            claim_name=CLAIM_NAME,
+            claim_name=self._claim_name,
             size=f"{size_tib * 1024}Gi",
             mount_options=MOUNT_OPTIONS,
             csi=core.CSIPersistentVolumeSourceArgs(

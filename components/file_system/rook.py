@@ -34,7 +34,7 @@ class Rook(SharedFileSystem):
         namespace = self._namespace(ceph.NAMESPACE, plan.pool)
         operator = self._release(ceph.ROOK, ceph.NAMESPACE, ceph.operator_values(plan), namespace)
         drivers = self._release(ceph.DRIVERS, ceph.NAMESPACE, ceph.driver_values(plan, self._every_pool()), operator)
-        disks = self._disk_class()
+        disks = self._disk_class(ceph.DISK_CLASS)
         cluster = self._custom(
             "cluster",
             api_version=ceph.API,

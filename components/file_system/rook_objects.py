@@ -16,7 +16,7 @@ from capacity.file_system_plan import (
     FileSystemPlan,
     Toleration,
 )
-from components.file_system.base import DISK_CLASS, Chart, on_pool, specs
+from components.file_system.base import Chart, on_pool, specs
 
 NAMESPACE = "rook-ceph"
 """The operator's and the cluster's; the CSI drivers' names and the StorageClasses' `clusterID` begin with it."""
@@ -31,6 +31,7 @@ CEPH_IMAGE = "quay.io/ceph/ceph:v20.2.4"
 FILE_SYSTEM, DATA_POOL, BLOCK_POOL = "shared", "data", "block"
 CLASS, BLOCK_CLASS = "rook-cephfs", "rook-ceph-block"
 DEVICE_SET = "data"
+DISK_CLASS = "rook-disks"
 LOCAL_NVME = "^/dev/disk/by-id/nvme-Microsoft_NVMe_Direct_Disk"
 """udev's names of Azure's local NVMe disks. Remote disks are NVMe devices too on newer sizes, under another model: a
 pattern of device names as `nvme` would take other pods' volumes."""
