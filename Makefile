@@ -16,10 +16,10 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: help setup up down start stop env status logs test check bench recover lock schema
+.PHONY: help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv what uv.lock says
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=..." >&2; exit 1; }
@@ -70,3 +70,9 @@ lock: setup ## lock the dependencies anew
 
 schema: setup ## generate stacks/schema.json from the settings
 	@$(VENV)/python -m stacks.schema
+
+storage-bench: setup ## measure a claim on the cluster kubectl is set to: make storage-bench ARGS="--claim data --pods 4 ..."
+	@$(VENV)/python -m storage_bench run $(ARGS)
+
+docs-storage: setup ## write docs/storage-comparison.md and its charts, measured results beside the computed
+	@$(VENV)/python -m storage_bench docs
