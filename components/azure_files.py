@@ -22,7 +22,7 @@ from components.environment import Environment
 from components.network import Network
 from components.roles import STORAGE_ACCOUNT_CONTRIBUTOR, STORAGE_ACCOUNT_KEY_OPERATOR, STORAGE_FILE_SMB_ADMIN
 from components.smb_oauth import SmbOAuth
-from components.storage_account import AccountSpec, StorageAccount
+from components.storage_account import AccountSpec, StorageAccount, kept_account
 from components.volumes import ready_claim
 from stacks.storage_settings import Files, Share
 
@@ -118,6 +118,9 @@ class AzureFiles(pulumi.ComponentResource):
     accounts: dict[str, str]
     """`<tier>-<protocol>`, with `-provisioned` where shares have IOPS of their own, to the account's name."""
 
+    kept: list[str]
+    """Each account with its shares, in words: what stays where data is kept."""
+
     def __init__(
         self,
         name: str,
@@ -148,6 +151,12 @@ class AzureFiles(pulumi.ComponentResource):
             self._account(kind, cluster_principal_id, kubelet_principal_id)
         for share_name, share in settings.shares.items():
             self._share(share_name, share)
+        self.kept = [
+            kept_account(
+                self.accounts[kind.name], "share", [key for key, one in settings.shares.items() if kind_of(one) == kind]
+            )
+            for kind in self._made
+        ]
         self.storage_classes = list(DYNAMIC) if settings.dynamic else []
         for class_name in self.storage_classes:
             self._storage_class(class_name, DYNAMIC[class_name])

@@ -23,7 +23,7 @@ from components.data_group import DataGroup
 from components.environment import Environment
 from components.network import Network
 from components.roles import STORAGE_ACCOUNT_CONTRIBUTOR, STORAGE_BLOB_DATA_CONTRIBUTOR
-from components.storage_account import AccountSpec, StorageAccount
+from components.storage_account import AccountSpec, StorageAccount, kept_account
 from components.volumes import ready_claim
 from stacks.storage_settings import Blob, Container
 
@@ -134,6 +134,8 @@ class BlobStorage(pulumi.ComponentResource):
     storage_classes: list[str]
     accounts: dict[str, str]
     """`blob-flat`, `blob-hierarchical`, `blob-nfs` to the account's name."""
+    kept: list[str]
+    """Each account with its containers, in words: what stays where data is kept."""
 
     def __init__(
         self,
@@ -187,6 +189,14 @@ class BlobStorage(pulumi.ComponentResource):
             self.accounts[f"blob-{kind.name}"] = made.account_name
         for container_name, container in settings.containers.items():
             self.containers[container_name] = self._container(container_name, container)
+        self.kept = [
+            kept_account(
+                made.account_name,
+                "container",
+                [key for key, one in settings.containers.items() if kind_of(one) == kind],
+            )
+            for kind, made in self._made.items()
+        ]
         self.storage_classes = list(DYNAMIC) if settings.dynamic else []
         for class_name in self.storage_classes:
             self._storage_class(class_name, DYNAMIC[class_name])

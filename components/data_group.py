@@ -10,6 +10,8 @@ from the state, so a changed `storage.deleteData` counts once it was deployed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_azure_native import authorization, resources
 
@@ -88,6 +90,10 @@ class DataGroup(pulumi.ComponentResource):
     def kept(self, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
         """Options for something that holds data: those given, and that it stays on Azure where data is kept."""
         return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=not self.delete_data))
+
+    def kept_things(self, things: Sequence[str]) -> list[str]:
+        """What a destroy leaves on Azure, in words: the group and these; empty where data is deleted."""
+        return [] if self.delete_data else [f"resource group {self.group_name}", *things]
 
     @property
     def reclaim_policy(self) -> str:

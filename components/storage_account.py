@@ -132,3 +132,9 @@ class StorageAccount(pulumi.ComponentResource):
         ]
         self.ready = [*endpoints, *roles]
         self.register_outputs({"name": self.account.name})
+
+
+def kept_account(account_name: str, what: str, names: Sequence[str]) -> str:
+    """`storage account … with its shares code, datasets`, or with what jobs made in it."""
+    held = f"its {what}{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else f"the {what}s that jobs made"
+    return f"storage account {account_name} with {held}"

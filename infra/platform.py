@@ -20,6 +20,7 @@ from components.cluster_access import ClusterAccess
 from components.cluster_identity import ClusterIdentity
 from components.data_group import DataGroup
 from components.environment import Environment
+from components.file_system import SharedFileSystem, file_system
 from components.gpu_device_plugin import GpuDevicePlugin
 from components.live import read_live_cluster, refusals
 from components.naming import cluster_name, resource_group_name
@@ -182,6 +183,19 @@ class Platform(pulumi.ComponentResource):
             provider=access.provider,
             opts=child,
         )
+        shared = file_system(
+            "file-system",
+            environment=environment,
+            settings=settings.storage.file_system,
+            pools=pools,
+            node_pools=node_pools,
+            data=data,
+            cluster=cluster,
+            network=network,
+            resource_group=group.name,
+            provider=access.provider,
+            opts=child,
+        )
         GpuDevicePlugin("gpu", pools=pools, provider=access.provider, opts=child)
         needs: list[pulumi.Resource] = []
         if settings.autoscaler.expander == "priority":
@@ -213,9 +227,11 @@ class Platform(pulumi.ComponentResource):
             "pools": {key: _pool_output(pools[key], pool) for key, pool in node_pools.items()},
             "shares": files.share_claims,
             "containers": {key: made.claim for key, made in blob.containers.items()},
-            "storageClasses": [*files.storage_classes, *blob.storage_classes],
+            "fileSystem": _file_system_output(settings, shared),
+            "storageClasses": [*files.storage_classes, *blob.storage_classes, *_classes(shared)],
             "storageAccounts": {**files.accounts, **blob.accounts},
             "autoscaler": settings.autoscaler.mode,
+            "keptOnDestroy": data.kept_things([*files.kept, *blob.kept, *(shared.kept if shared else ())]),
         }
         self.register_outputs({})
 
@@ -231,6 +247,15 @@ def _pool_output(plan: PoolPlan, pool: NodePool) -> dict[str, object]:
         "spot": plan.spot is not None,
         "gpusPerNode": plan.gpus_per_node,
     }
+
+
+def _file_system_output(settings: Stack, shared: SharedFileSystem | None) -> dict[str, str]:
+    backend: str = settings.storage.file_system.backend
+    return {"backend": backend, **({"storageClass": shared.storage_class, "claim": shared.claim} if shared else {})}
+
+
+def _classes(shared: SharedFileSystem | None) -> list[str]:
+    return [shared.storage_class, *shared.more_classes] if shared else []
 
 
 def _refuse_what_destroys(

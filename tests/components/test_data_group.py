@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from components.data_group import DISK_ACTIONS
 from infra.platform import Platform
+from stacks.settings import Stack
 from tests.components.recorder import Recorder, record
 from tests.components.stacks import SHARES, environment, stack
 
@@ -37,6 +38,28 @@ def test_by_default_everything_that_holds_data_stays_and_nothing_else() -> None:
 
 def test_nothing_stays_where_data_may_be_deleted() -> None:
     assert kept(platform(deleteData=True)) == set()
+
+
+def test_what_stays_is_named_and_nothing_else() -> None:
+    wanted = stack(storage={"files": {"shares": SHARES, "dynamic": False}, "blob": {"containers": ["raw", "clean"]}})
+    named: list[str] = []
+    record(lambda: named.extend(_kept_output(wanted)))
+    assert named[0] == f"resource group {GROUP}"
+    assert [one.partition(" with ")[2] for one in named[1:]] == [
+        "its share datasets",
+        "its share code",
+        "its containers raw, clean",
+    ]
+
+
+def test_nothing_is_named_where_data_may_be_deleted() -> None:
+    named: list[list[str]] = []
+    record(lambda: named.append(_kept_output(stack(storage={"files": {"shares": SHARES}, "deleteData": True}))))
+    assert named == [[]]
+
+
+def _kept_output(settings: Stack) -> list[str]:
+    return cast(list[str], Platform("trainyard", environment=environment(), settings=settings).outputs["keptOnDestroy"])
 
 
 def test_what_stays_lies_in_the_data_group_and_what_goes_does_not() -> None:
