@@ -8,7 +8,9 @@ the hashes decide.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -17,11 +19,15 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.home import Home
+from sandbox.processes import Part, accepts
 from sandbox.progress import Progress
 from sandbox.setup import SetupError, cache_folder, install_pinned, locked
 
 FOLDER = Path(__file__).resolve().parent / "tools" / "azurite"
 OLDEST_NODE = (20,)
+ACCOUNT = "trainyard"
+"""The one account that Azurite has in a sandbox."""
 _FILES = ("package.json", "package-lock.json", "save_before_answer.cjs")
 
 
@@ -54,10 +60,27 @@ class Azurite:
     node: Path
     folder: Path
 
-    def command(self, *arguments: str) -> tuple[str, ...]:
-        """What starts its blob service."""
+    def part(self, home: Home) -> Part:
+        """Its blob service as a part of a sandbox."""
+        home.blobs.mkdir(parents=True, exist_ok=True)
+        port = home.config.ports["azurite"]
         main = self.folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-        return (str(self.node), "--require", str(self.folder / "save_before_answer.cjs"), str(main), *arguments)
+        command = [str(self.node), "--require", str(self.folder / "save_before_answer.cjs"), str(main)]
+        command += ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(home.blobs)]
+        return Part(
+            "azurite",
+            (*command, "--skipApiVersionCheck", "--silent"),
+            lambda: accepts(port),
+            environment={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{azurite_key(home)}"},
+            port=port,
+            version=self.folder.name,
+        )
+
+
+def azurite_key(home: Home) -> str:
+    """The key of that account: the sandbox's own secret, in another form."""
+    digest = hmac.new(home.config.internal_token.encode(), b"azurite", hashlib.sha512)
+    return base64.b64encode(digest.digest()).decode()
 
 
 def ensure_azurite(progress: Progress, cache: Path | None = None) -> Azurite:

@@ -13,19 +13,23 @@ import ssl
 import sys
 import urllib.request
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import certificates, control_plane, environment
+from sandbox.azurite import Azurite, AzuriteError, ensure_azurite
 from sandbox.home import REPOSITORY, Home
 from sandbox.processes import Part, Processes, accepts
 from sandbox.progress import Progress
-from sandbox.tools import Found, ensure
+from sandbox.tools import ensure
 
 AZURE = "azure"
+AZURITE = "azurite"
+_NODE = "node"
 _CODE = ("arm", "capacity", "sandbox", "stacks")
 """The packages that the sandbox's own parts import."""
-NAMES = (AZURE, *control_plane.NAMES, "nodes", "azure-native", "kubernetes")
+NAMES = (AZURITE, AZURE, "storage-network", *control_plane.NAMES, "nodes", "operators", "azure-native", "kubernetes")
 """Every part, in the order they start."""
 
 
@@ -52,7 +56,7 @@ def start(home: Home, progress: Progress, *, look_for_tools: bool = True) -> lis
     """
     home.create()
     if look_for_tools or not _tools_are_placed(home):
-        _place_tools(home, ensure(progress))
+        _place_tools(home, progress)
     certificates.ensure(home)
     processes = Processes(home)
     ended = processes.end_strays()
@@ -61,12 +65,16 @@ def start(home: Home, progress: Progress, *, look_for_tools: bool = True) -> lis
     if environment.real_kubernetes_provider(home) is not None:
         processes.stop("kubernetes")
     started: list[str] = []
+    azurite = _azurite(home)
+    if azurite is not None and processes.start(azurite):  # ready long before somebody has a blob to send
+        started.append(azurite.name)
     with progress.task("simulated Azure"):
         started += _start(processes, [_azure(home)])
     with progress.task("Kubernetes control plane"):
         started += control_plane.start(home)
     with progress.task("nodes and providers"):
         started += _start(processes, _later(home))
+        processes.wait_ready([azurite] if azurite is not None else [])
     return started
 
 
@@ -84,7 +92,10 @@ def stop(home: Home) -> list[str]:
 def states(home: Home) -> list[State]:
     """How every part is, in starting order."""
     processes = Processes(home)
-    wanted = [name for name in NAMES if name != "kubernetes" or environment.real_kubernetes_provider(home) is None]
+    absent = {AZURITE} if _azurite(home) is None else set[str]()
+    if environment.real_kubernetes_provider(home) is not None:
+        absent.add("kubernetes")
+    wanted = [name for name in NAMES if name not in absent]
     return [State(name, processes.pid(name), str(processes.log(name))) for name in wanted]
 
 
@@ -100,12 +111,29 @@ def _tools_are_placed(home: Home) -> bool:
     return all(Path(path).exists() for path in tools.values()) and (home.bin / "pulumi").exists()
 
 
-def _place_tools(home: Home, found: dict[str, Found]) -> None:
-    """Remember where the tools are, for whoever restarts a part later, and fill `bin`."""
+def _place_tools(home: Home, progress: Progress) -> None:
+    """Find or build the tools, remember where they are, for whoever restarts a part later, and fill `bin`."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(ensure_azurite, progress)
+        found = ensure(progress)
+        paths = {name: str(tool.path) for name, tool in found.items()}
+        try:
+            azurite = coming.result()
+            paths |= {_NODE: str(azurite.node), AZURITE: str(azurite.folder)}
+        except AzuriteError as error:
+            progress.say(f"  without Azurite, so blobs cannot be read or written in this sandbox: {error}")
     partial = home.tools_file.with_suffix(".partial")
-    partial.write_text(json.dumps({name: str(tool.path) for name, tool in found.items()}, indent=2))
+    partial.write_text(json.dumps(paths, indent=2))
     partial.replace(home.tools_file)
     environment.prepare(home, found)
+
+
+def _azurite(home: Home) -> Part | None:
+    """What holds the blobs; None where it could not be installed."""
+    paths: dict[str, str] = json.loads(home.tools_file.read_text()) if home.tools_file.exists() else {}
+    if AZURITE not in paths:
+        return None
+    return Azurite(Path(paths[_NODE]), Path(paths[AZURITE])).part(home)
 
 
 def _start(processes: Processes, parts: Iterable[Part]) -> list[str]:
@@ -123,7 +151,9 @@ def _later(home: Home) -> list[Part]:
     """What needs Azure and the API server."""
     ports = home.config.ports
     parts = [
+        _ours(home, "storage-network", "sandbox.storage_network", ports["network"]),
         _ours(home, "nodes", "sandbox.nodes"),
+        _ours(home, "operators", "sandbox.operators"),
         _ours(home, "azure-native", "sandbox.providers.azure_native", ports["azure_native"]),
     ]
     if environment.real_kubernetes_provider(home) is None:

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
+from sandbox.azure.json_lines import JsonLines
 from sandbox.azure.server import Server
 from sandbox.home import Home
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, message, and the record's `fields`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
 
 
 async def _serve(home: Home) -> None:

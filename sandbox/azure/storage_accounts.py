@@ -129,7 +129,7 @@ class StorageAccounts(Behaviour):
         """Keys and the default services come with a new account."""
         if existing:
             return
-        ctx.store.kv_set(_keys_of(resource), [_key(), _key()])
+        ctx.store.kv_set(keys_of(resource), [_key(), _key()])
         has_blobs = resource.body["kind"] != "FileStorage"
         for service_type in (FILE_SERVICES, *((BLOB_SERVICES,) if has_blobs else ())):
             service_id = f"{resource.id}/{service_type.rsplit('/', 1)[-1]}/default"
@@ -146,7 +146,7 @@ class StorageAccounts(Behaviour):
         """`listKeys` (the keys exist also where shared-key access is off) and `regenerateKey`."""
         if resource.properties["provisioningState"] != "Succeeded":
             raise not_provisioned(resource)
-        keys: list[str] = ctx.store.kv_get(_keys_of(resource))
+        keys: list[str] = ctx.store.kv_get(keys_of(resource))
         match name.lower():
             case "listkeys":
                 pass
@@ -157,7 +157,7 @@ class StorageAccounts(Behaviour):
                         "InvalidValuesForRequestParameters", f"keyName must be key1 or key2, not {wanted}."
                     )
                 keys[int(wanted[-1]) - 1] = _key()
-                ctx.store.kv_set(_keys_of(resource), keys)
+                ctx.store.kv_set(keys_of(resource), keys)
             case _:
                 return super().action(ctx, request, resource, name, body)
         made = resource.properties["creationTime"]
@@ -173,7 +173,7 @@ class StorageAccounts(Behaviour):
 
     def removed(self, ctx: Context, resource: Resource) -> None:
         """The keys go along."""
-        ctx.store.kv_set(_keys_of(resource), None)
+        ctx.store.kv_set(keys_of(resource), None)
 
 
 def service_document(service_id: str, service_type: str, account: Resource) -> Body:
@@ -235,7 +235,8 @@ def _check_change(existing: Resource, kind: str, sku: str, properties: Mapping[s
             )
 
 
-def _keys_of(resource: Resource) -> str:
+def keys_of(resource: Resource) -> str:
+    """Where the store keeps an account's keys, which are in no document."""
     return f"storage keys:{key_of(resource.id)}"
 
 
