@@ -12,6 +12,7 @@ from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.addons import AddonManager
 from sandbox.nodes.azure_client import AzureClient, AzureError
 from sandbox.nodes.machines import Fleet
+from sandbox.nodes.mounts import Mounts
 from sandbox.nodes.node_controller import NodeController
 from sandbox.nodes.objects import Json, text
 from sandbox.nodes.provisioner import Provisioner
@@ -43,6 +44,7 @@ class Controller:
         self._addons = AddonManager(self._client, self._azure, lambda: self._fleet)
         self._volumes = Provisioner(self._client, self._azure, nodes, lambda: self._fleet, home.config.role_delay)
         volumes = (self._volumes.claims, self._volumes.volumes)
+        self._mounts = Mounts(self._client, pods, csi_nodes, *volumes)
         self._watched = (nodes, pods, csi_nodes, *self._addons.watched.values(), *volumes)
 
     async def run(self) -> None:
@@ -53,6 +55,7 @@ class Controller:
             ("workloads", self._workloads.run),
             ("addons", self._addons.run),
             ("volumes", self._volumes.run),
+            ("mounts", self._mounts.run),
             *((f"watch {number}", watched.run) for number, watched in enumerate(self._watched)),
         ]
         try:

@@ -20,7 +20,7 @@ _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 1.0, 10.0
 def started(devices: Mapping[str, int], now: datetime) -> Json:
     """Let kwok run the pod."""
     message = json.dumps(dict(devices), sort_keys=True) if devices else ""
-    return {"status": {"conditions": [_condition(STARTED, "True", "Checked", message, now)]}}
+    return {"status": {"conditions": [new_condition(STARTED, "True", "Checked", message, now)]}}
 
 
 def not_started(pod: Json, container: Json, verdict: Verdict, now: datetime) -> Json:
@@ -53,9 +53,9 @@ def not_started(pod: Json, container: Json, verdict: Verdict, now: datetime) -> 
         "status": {
             "phase": "Running" if crashed else "Pending",
             "conditions": [
-                _condition(STARTED, "False", verdict.waiting_reason, verdict.problem or "", now),
-                _condition("Ready", "False", "ContainersNotReady", message, now),
-                _condition("ContainersReady", "False", "ContainersNotReady", message, now),
+                new_condition(STARTED, "False", verdict.waiting_reason, verdict.problem or "", now),
+                new_condition("Ready", "False", "ContainersNotReady", message, now),
+                new_condition("ContainersReady", "False", "ContainersNotReady", message, now),
             ],
             "containerStatuses": statuses,
         }
@@ -126,7 +126,8 @@ def new_event(
     }
 
 
-def _condition(kind: str, status: str, reason: str, message: str, now: datetime) -> Json:
+def new_condition(kind: str, status: str, reason: str, message: str, now: datetime) -> Json:
+    """A condition of a pod."""
     return {
         "type": kind,
         "status": status,
