@@ -16,7 +16,7 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage
+.PHONY: azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,7 @@ check: setup ## lint, format, types, and that what is generated is fresh
 	@$(VENV)/ruff format --check .
 	@$(VENV)/pyright
 	@$(VENV)/python -m sandbox.lock --check
+	@$(VENV)/python -m policy.docs --check
 	@$(VENV)/python -c 'from stacks.schema import TARGET, rendered; \
 		raise SystemExit(None if TARGET.read_text() == rendered() else "stacks/schema.json is stale: run make schema")'
 
@@ -76,3 +77,9 @@ storage-bench: setup ## measure a claim on the cluster kubectl is set to: make s
 
 docs-storage: setup ## write docs/storage-comparison.md and its charts, measured results beside the computed
 	@$(VENV)/python -m storage_bench docs
+
+docs-policies: setup ## generate docs/policies.md and stacks/policies.schema.json from the policies
+	@$(VENV)/python -m policy.docs
+
+azure-snapshot: setup ## save what Azure says of quota, sizes and machines: make azure-snapshot REGIONS="westeurope"
+	@$(VENV)/python -m policy.facts $(REGIONS)

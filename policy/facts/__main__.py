@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -45,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _regions() -> Iterator[str]:
     """The regions of the stack files."""
     for file in sorted(STACKS.glob("Pulumi.*.yaml")):
-        location = (yaml.safe_load(file.read_text()).get("config") or {}).get("trainyard:location")
+        content: dict[str, Any] = yaml.safe_load(file.read_text())
+        config: dict[str, Any] = content.get("config") or {}
+        location = config.get("trainyard:location")
         if location:
             yield str(location)
 
