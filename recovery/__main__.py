@@ -1,4 +1,6 @@
-"""`python -m recovery`: show, and with `--yes` do, what mends a stack whose deployment was killed.
+"""`python -m recovery`: show, and with `--yes` do, what mends a stack whose deployment was killed or takes data over.
+
+Data that was kept when its stack was destroyed is on Azure and not in the state, as what a killed deployment left.
 
 Exit status: 0 nothing to do, or done; 1 something stands in the way, nothing was changed; 2 there is something
 to do and `--yes` was not given.
@@ -10,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from recovery.engine import Engine, EngineError
 from recovery.locks import living, read_locks
 from recovery.plan import Plan, adopt_pending, adopt_planned, pending_candidate, planned_candidates
 from recovery.state import Json, State
+from recovery.surroundings import Surroundings
 
 SUBSCRIPTION_VARIABLES = ("ARM_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID")
 
@@ -56,7 +60,8 @@ def _recover(options: argparse.Namespace, engine: Engine) -> int:
     plan = _plan_for_pending(state, azure)
     _refuse(plan)
     search = options.orphans == "always" or (
-        options.orphans == "auto" and bool(locks or state.pending or engine.last_deployment_failed())
+        options.orphans == "auto"
+        and bool(locks or state.pending or not state.holds_anything or engine.last_deployment_failed())
     )
     if options.yes and (locks or not plan.is_empty):
         _apply(engine, state, plan, unlock=bool(locks))
@@ -69,10 +74,15 @@ def _recover(options: argparse.Namespace, engine: Engine) -> int:
         return 0
     if not options.yes:
         _show(plan, further, locked=bool(locks))
+        if further.adopt:
+            print("- then look again: what lies in these is found once they are in the state")
         print("Nothing was changed. Run again with --yes to do this.")
         return 2
-    if further.adopt:
+    while further.adopt:
         _apply(engine, state, further, unlock=False)
+        state = State(engine.export())
+        further = _plan_for_planned(engine, state, Plan(), azure)
+        _refuse(further)
     print(f"Stack {engine.stack} is mended. Now run `pulumi up --refresh`.")
     return 0
 
@@ -108,16 +118,23 @@ def _plan_for_pending(state: State, lookup: _Lookup) -> Plan:
 
 
 def _plan_for_planned(engine: Engine, state: State, earlier: Plan, lookup: _Lookup) -> Plan:
-    """What a provider that died left on Azure; `earlier` is in the state already, or will be."""
-    print("Looking for resources that were created and not recorded (pulumi preview) …")
+    """What is on Azure and would be created: left by a provider that died, or kept when its stack was destroyed.
+
+    `earlier` is in the state already, or will be.
+    """
+    print("Looking for resources that are on Azure and not in the state (pulumi preview) …")
     plan = Plan()
     known = {one.urn for one in earlier.adopt}
-    for candidate in planned_candidates(engine.preview_events(), state, lookup.subscription):
+    events = list(engine.preview_events())
+    surroundings = Surroundings(events, state)
+    for candidate in planned_candidates(events, state, lookup.subscription):
         if candidate.resource["urn"] in known:
             continue
         document = lookup.of(candidate.resource_id).look(candidate)
         if document is not None:
-            adopt_planned(plan, candidate, document, state, project=engine.project, stack=engine.stack)
+            settled = replace(candidate, resource=surroundings.settle(candidate.resource))
+            plan.surroundings = surroundings.made
+            adopt_planned(plan, settled, document, state, project=engine.project, stack=engine.stack)
     return plan
 
 
@@ -133,7 +150,8 @@ def _apply(engine: Engine, state: State, plan: Plan, *, unlock: bool) -> None:
     if plan.adopt or plan.forget:
         copy = _keep(engine, state.exported, "before")
         print(f"The state as it was is kept in {copy}")
-        engine.replace_state(_keep(engine, state.mended(plan.adopt, forget_pending=True), "after"))
+        mended = state.mended(plan.adopt, forget_pending=True, surroundings=plan.surroundings)
+        engine.replace_state(_keep(engine, mended, "after"))
 
 
 def _show(plan: Plan, further: Plan, *, locked: bool) -> None:
@@ -159,7 +177,8 @@ def _keep(engine: Engine, document: Json, what: str) -> Path:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="recovery", description="Mend a stack after its deployment was killed; shows what it would do."
+        prog="recovery",
+        description="Mend a stack after its deployment was killed, or take kept data over; shows what it would do.",
     )
     parser.add_argument("--stack", help="the stack's name; default: the selected one")
     parser.add_argument("--yes", action="store_true", help="do it")
@@ -167,8 +186,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--orphans",
         choices=("auto", "always", "never"),
         default="auto",
-        help="look, with a preview, for resources that a killed provider left on Azure; auto: when the last "
-        "deployment did not end well",
+        help="look, with a preview, for resources that a killed provider or a destroyed stack left on Azure; "
+        "auto: when the last deployment did not end well, or the state holds nothing",
     )
     parser.add_argument(
         "--break-lock", action="store_true", help="remove a lock even if the deployment that set it seems to run"

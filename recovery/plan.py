@@ -53,11 +53,13 @@ class Plan:
         adopt: resources that Azure has and the state lacks.
         forget: pending operations that left nothing behind, or nothing that matters: their names.
         refused: one message for each thing that a person has to decide; nothing is done then.
+        surroundings: entries of what `adopt` belongs to in the program and the state lacks.
     """
 
     adopt: list[Adoption] = field(default_factory=list[Adoption])
     forget: list[str] = field(default_factory=list[str])
     refused: list[str] = field(default_factory=list[str])
+    surroundings: list[Json] = field(default_factory=list[Json])
 
     @property
     def is_empty(self) -> bool:
@@ -119,7 +121,7 @@ def adopt_planned(
     plan: Plan, candidate: Candidate, document: Mapping[str, Any], state: State, *, project: str, stack: str
 ) -> None:
     """Take a resource that Azure has and a preview would create into the plan, if it is this stack's."""
-    missing = state.missing_for(candidate.resource)
+    missing = state.missing_for(candidate.resource, plan.surroundings)
     if missing:
         plan.refused.append(
             f"{candidate.name} is on Azure as {candidate.resource_id}, and what it belongs to in the program, "

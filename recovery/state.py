@@ -85,6 +85,11 @@ class State:
         return [Pending(str(entry["type"]), cast(Json, entry["resource"])) for entry in entries]
 
     @property
+    def holds_anything(self) -> bool:
+        """Whether there is any resource besides the stack, components and providers."""
+        return any(entry.get("custom") and not str(entry["type"]).startswith("pulumi:") for entry in self.resources)
+
+    @property
     def ids(self) -> frozenset[str]:
         """The ids of all resources, lower case."""
         return frozenset(str(entry["id"]).lower() for entry in self.resources if entry.get("id"))
@@ -100,23 +105,29 @@ class State:
         found = next((entry for entry in self.resources if entry["urn"] == urn), None)
         return cast(Json, found.get("inputs") or {}) if found else {}
 
-    def missing_for(self, resource: Mapping[str, Any]) -> str | None:
-        """What a resource's entry refers to and the state does not hold; None when nothing is missing."""
+    def missing_for(self, resource: Mapping[str, Any], besides: Iterable[Json] = ()) -> str | None:
+        """What a resource's entry refers to and neither the state nor `besides` holds; None when nothing is missing."""
         provider = str(resource.get("provider", "")).rpartition("::")[0]
+        known = self.urns | {str(entry["urn"]) for entry in besides}
         for urn in (resource.get("parent"), provider, *cast(list[str], resource.get("dependencies") or [])):
-            if urn and urn not in self.urns:
+            if urn and urn not in known:
                 return str(urn)
         return None
 
-    def mended(self, adoptions: Iterable[Adoption], *, forget_pending: bool) -> Json:
+    def mended(self, adoptions: Iterable[Adoption], *, forget_pending: bool, surroundings: Iterable[Json] = ()) -> Json:
         """The document to import: with these resources and, on request, without pending operations.
+
+        `surroundings` are entries of what the resources belong to, and come before them.
 
         A resource that was being replaced keeps its old entry, marked as to be deleted, unless it was deleted
         before already.
         """
         exported = copy.deepcopy(self.exported)
         deployment = cast(Json, exported["deployment"])
-        resources = cast(list[Json], deployment.setdefault("resources", []))
+        # A destroyed stack has no list at all, or an empty value.
+        resources = cast(list[Json], deployment.get("resources") or [])
+        deployment["resources"] = resources
+        resources.extend(copy.deepcopy(list(surroundings)))
         for adoption in adoptions:
             resources[:] = [
                 entry for entry in resources if entry["urn"] != adoption.urn or not entry.get("pendingReplacement")
