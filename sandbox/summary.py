@@ -11,6 +11,9 @@ from typing import Any, cast
 from sandbox.environment import language_host, process_environment, real_kubernetes_provider
 from sandbox.home import Home
 
+_RELEASE = "sandbox.trainyard/release"
+"""Label of a chart's record in the cluster; there is none where the real Kubernetes provider serves."""
+
 
 def summary(home: Home, stack: str, outputs: Mapping[str, Any]) -> str:
     """The summary's text.
@@ -31,6 +34,7 @@ def summary(home: Home, stack: str, outputs: Mapping[str, Any]) -> str:
             *pool_table(outputs.get("pools", {}), nodes),
             "",
             *storage_lines(outputs),
+            *chart_lines(kubectl_json(home, "get", "configmaps", "-A", "-l", _RELEASE, "-o", "json")["items"]),
             f"Kubernetes provider: {provider or 'one of the sandbox itself'}.",
             f"Python language host: {language_host(home)}.",
             "",
@@ -65,6 +69,13 @@ def storage_lines(outputs: Mapping[str, Any]) -> list[str]:
     """Shares and StorageClasses, where the stack has any."""
     named = (("Shares", "shares"), ("StorageClasses", "storageClasses"), ("Storage accounts", "storageAccounts"))
     return [f"{title}: {_listed(outputs[key])}" for title, key in named if outputs.get(key)]
+
+
+def chart_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Charts with where their custom resource definitions come from: the chart's own schema, or a permissive one."""
+    charts = sorted((one["data"]["chart"], one["data"]["version"], one["data"]["definitions"]) for one in records)
+    said = ", ".join(f"{chart} {version} ({source})" for chart, version, source in charts if source != "none")
+    return [f"Charts and their definitions: {said}"] if said else []
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:

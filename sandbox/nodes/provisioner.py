@@ -1,4 +1,4 @@
-"""The controllers of Azure's CSI drivers: volumes for claims, and their end.
+"""The controllers of Azure's CSI drivers: volumes for claims, their growth, and their end.
 
 Owns PersistentVolumes it made and what backs them on Azure. A claim that cannot be served gets an event with the
 reason and is tried again, later each time, as the cause may be mended.
@@ -31,9 +31,12 @@ from sandbox.nodes.volume_plans import (
     PlanError,
     Step,
     VolumePlan,
+    asked_gib,
     check_account,
+    growth,
     persistent_volume,
     plan_volume,
+    wants_more,
 )
 from sandbox.nodes.watched import Watched
 
@@ -96,12 +99,15 @@ class Provisioner:
         for key, claim in list(self.claims.objects.items()):
             if _provisioner(claim) in drivers and _waits(claim) and self._is_due(key):
                 await self._try(key, claim, functools.partial(self._provision, claim, cluster), "ProvisioningFailed")
+        for key, claim in list(self.claims.objects.items()):
+            if _provisioner(claim) in drivers and wants_more(claim) and self._is_due(key):
+                await self._try(key, claim, functools.partial(self._grow, claim, cluster), "VolumeResizeFailed")
         for key, volume in list(self.volumes.objects.items()):
             if annotations_of(volume).get(PROVISIONED_BY) in drivers and _is_to_go(volume) and self._is_due(key):
                 await self._try(key, volume, functools.partial(self._delete, volume), "VolumeFailedDelete")
 
     def _waiting_keys(self) -> set[Key]:
-        waiting = {key for key, claim in self.claims.objects.items() if _waits(claim)}
+        waiting = {key for key, claim in self.claims.objects.items() if _waits(claim) or wants_more(claim)}
         return waiting | {key for key, volume in self.volumes.objects.items() if _is_to_go(volume)}
 
     def _is_due(self, key: Key) -> bool:
@@ -141,26 +147,52 @@ class Provisioner:
                 raise
         log.info("volume %s for claim %s/%s", volume["metadata"]["name"], *key_of(claim))
 
+    async def _grow(self, claim: Json, cluster: Cluster) -> None:
+        """Make a volume's disk or share as large as its claim asks for, and tell so."""
+        volume = self.volumes.objects.get(("", text(claim, "spec", "volumeName")))
+        backing = annotations_of(volume or {}).get(BACKING, "")
+        if volume is None or not backing:
+            return
+        step = growth(volume, claim)
+        if step is not None:
+            await self._check_rights(step, cluster)
+            await self._azure.arm("PATCH", step.resource_id, step.api_version, body=step.body)
+        storage = {"storage": f"{asked_gib(claim)}Gi"}
+        await self._client.patch(
+            path("v1", "persistentvolumes", None, volume["metadata"]["name"]), {"spec": {"capacity": storage}}
+        )
+        where = path("v1", "persistentvolumeclaims", *key_of(claim), "status")
+        await self._client.patch(where, {"status": {"capacity": storage}})
+        log.info("claim %s/%s has grown to %s", *key_of(claim), storage["storage"])
+
     async def _make(self, plan: VolumePlan, cluster: Cluster) -> None:
         """Make what backs a volume; as the platform, after looking whether the cluster's identity might."""
         if plan.account_id is not None:
             check_account(plan, await self._azure.arm("GET", plan.account_id, STORAGE_API))
         for step in plan.steps:
-            group = step.scope.split("/")[4].lower()
-            if group != cluster.node_resource_group.lower():  # there AKS gives its identity all it needs
-                missing = await missing_action(
-                    self._azure, cluster.cluster_principal, step.actions, step.scope, self._role_delay
-                )
-                if missing is not None:
-                    raise AzureError(
-                        403,
-                        "AuthorizationFailed",
-                        f"the cluster's identity {cluster.cluster_principal} does not have authorization to perform "
-                        f"action '{missing}' over scope '{step.scope}'",
-                    )
+            await self._check_rights(step, cluster)
             await self._azure.arm("PUT", step.resource_id, step.api_version, body=step.body)
             if step is not plan.backing:
                 await self._until_made(step)
+
+    async def _check_rights(self, step: Step, cluster: Cluster) -> None:
+        """Whether the cluster's identity may do a step.
+
+        Raises:
+            AzureError: it may not.
+        """
+        if step.scope.split("/")[4].lower() == cluster.node_resource_group.lower():
+            return  # there AKS gives its identity all it needs
+        missing = await missing_action(
+            self._azure, cluster.cluster_principal, step.actions, step.scope, self._role_delay
+        )
+        if missing is not None:
+            raise AzureError(
+                403,
+                "AuthorizationFailed",
+                f"the cluster's identity {cluster.cluster_principal} does not have authorization to perform "
+                f"action '{missing}' over scope '{step.scope}'",
+            )
 
     async def _until_made(self, step: Step) -> None:
         """Wait for an account, which takes Azure a moment."""

@@ -91,12 +91,37 @@ def plan_volume(claim: Json, storage_class: Json, cluster: Cluster, zone: str | 
     for key in section(storage_class, "parameters"):
         if not key.startswith("csi.storage.k8s.io/") and key.lower() not in known_parameters()[driver]:
             raise PlanError(f'invalid parameter "{key}" in storage class')
-    asked = section(claim, "spec", "resources", "requests").get("storage", "1Gi")
-    size = max(math.ceil(parse_quantity(asked) / _GIB), 1)
+    size = asked_gib(claim)
     name = f"pvc-{claim['metadata']['uid']}"
     if driver == DISK:
         return _disk(name, size, given, cluster, claim=claim, zone=zone)
     return _file(name, size, given, cluster) if driver == FILE else _blob(name, size, given, cluster)
+
+
+def asked_gib(claim: Json) -> int:
+    """The whole GiB that a claim asks for."""
+    asked = section(claim, "spec", "resources", "requests").get("storage", "1Gi")
+    return max(math.ceil(parse_quantity(asked) / _GIB), 1)
+
+
+def wants_more(claim: Json) -> bool:
+    """Whether a bound claim asks for more than it has."""
+    has = text(claim, "status", "capacity", "storage")
+    return text(claim, "status", "phase") == "Bound" and bool(has) and asked_gib(claim) > parse_quantity(has) / _GIB
+
+
+def growth(volume: Json, claim: Json) -> Step | None:
+    """The PATCH that makes what is behind a volume as large as its claim asks for; None: a container has no size."""
+    backing, size = section(volume, "metadata", "annotations")[BACKING], asked_gib(claim)
+    if "/disks/" in backing:
+        group = backing.rpartition("/providers/")[0]
+        actions = ("Microsoft.Compute/disks/write",)
+        return Step(backing, DISK_API, {"properties": {"diskSizeGB": size}}, actions, group)
+    if "/shares/" in backing:
+        account = "/".join(backing.split("/")[:9])
+        actions = ("Microsoft.Storage/storageAccounts/fileServices/shares/write",)
+        return Step(backing, STORAGE_API, {"properties": {"shareQuota": size}}, actions, account)
+    return None
 
 
 def persistent_volume(claim: Json, storage_class: Json, plan: VolumePlan) -> Json:

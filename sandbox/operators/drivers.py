@@ -1,7 +1,8 @@
 """CSI drivers of file systems inside the cluster: when they serve, what they refuse, and what their volumes are.
 
 One class a driver; messages are the drivers' own (ceph/ceph-csi v3.17 internal/cephfs and internal/rbd, kadalu/kadalu
-1.2.0 csi/controllerserver.py). Parameters that a driver does not know it passes over, as these do.
+1.2.0 csi/controllerserver.py, azurelustre-csi-driver pkg/azurelustre). Parameters that they do not know, all but the
+last pass over.
 """
 
 from __future__ import annotations
@@ -26,9 +27,15 @@ _KADALU_RESERVED = 0.1
 
 @dataclass(frozen=True)
 class NewVolume:
-    """A volume that a driver made: `spec.csi` of its PersistentVolume."""
+    """A volume that a driver made.
+
+    Attributes:
+        csi: `spec.csi` of its PersistentVolume.
+        size: its bytes.
+    """
 
     csi: Json
+    size: int
 
 
 class Driver(ABC):
@@ -123,7 +130,7 @@ class Ceph(Driver):
         for field, secret in (("nodeStageSecretRef", stage), ("controllerExpandSecretRef", expand)):
             if secret is not None:
                 csi[field] = {"namespace": secret[0], "name": secret[1]}
-        return NewVolume(csi)
+        return NewVolume(csi, asked_size(claim))
 
     def _filesystem(self, parameters: Json) -> Json:
         cluster_id, name = text(parameters, "clusterID"), text(parameters, "fsName")
@@ -202,7 +209,8 @@ class Kadalu(Driver):
                     "fstype": "xfs",
                     "single_pv_per_pool": text(parameters, "single_pv_per_pool") or "False",
                 }
-                return NewVolume({"driver": self.name, "volumeHandle": handle, "volumeAttributes": attributes})
+                csi = {"driver": self.name, "volumeHandle": handle, "volumeAttributes": attributes}
+                return NewVolume(csi, size)
         raise PlanError("rpc error: code = ResourceExhausted desc = No Hosting Volumes available, add more storage")
 
     def check_growth(self, volume: Json, size: int) -> None:
@@ -287,7 +295,8 @@ class Portworx(Driver):
             )
         number = uuid.uuid5(uuid.NAMESPACE_OID, claim["metadata"]["uid"]).int % 10**18
         attributes = {key: value for key, value in parameters.items() if not key.startswith("csi.storage.k8s.io/")}
-        return NewVolume({"driver": self.name, "volumeHandle": f"{number:018d}", "volumeAttributes": attributes})
+        csi = {"driver": self.name, "volumeHandle": f"{number:018d}", "volumeAttributes": attributes}
+        return NewVolume(csi, asked_size(claim))
 
     async def remove(self, volume: Json) -> None:
         """See `Driver`: nothing of it is kept here."""
@@ -303,6 +312,52 @@ def access_modes(claim: Json) -> list[str]:
     return cast("list[str]", section(claim, "spec").get("accessModes") or [])
 
 
+class Lustre(Driver):
+    """Azure Managed Lustre's driver, for file systems that are there; here it makes none of its own for a claim."""
+
+    _KNOWN = frozenset(
+        {
+            *("resource-group-name", "mgs-ip-address", "location", "vnet-name", "vnet-resource-group", "subnet-name"),
+            *("maintenance-day-of-week", "maintenance-time-of-day-utc", "sku-name", "zone", "zones", "tags"),
+            *("identities", "fs-name", "sub-dir"),
+        }
+    )
+    _NEEDED = ("maintenance-day-of-week", "sku-name", "maintenance-time-of-day-utc")
+    _BLOCK = 4 * 2**40
+
+    def serves(self) -> bool:
+        """See `Driver`."""
+        return bool(self._view.ready_pods(None, {"app": "csi-azurelustre-controller"}))
+
+    async def make(self, claim: Json, parameters: Json) -> NewVolume:
+        """See `Driver`."""
+        if text(claim, "spec", "volumeMode") == "Block":
+            raise PlanError("rpc error: code = InvalidArgument desc = Doesn't support block volume.")
+        given = {key.lower(): str(value) for key, value in parameters.items()}
+        unknown = [f"{key} = {value}" for key, value in given.items() if key not in self._KNOWN]
+        if unknown:
+            said = f"Invalid parameter(s) {{{', '.join(unknown)}}} in storage class"
+            raise PlanError(f"rpc error: code = InvalidArgument desc = {said}")
+        address = given.get("mgs-ip-address", "")
+        if not address:
+            missing = [key for key in self._NEEDED if not given.get(key)]
+            said = "the sandbox makes no file system for a claim: name one that is there by mgs-ip-address"
+            if missing:
+                said = f"CreateVolume {missing[0]} must be provided for dynamically provisioned AMLFS"
+            raise PlanError(f"rpc error: code = InvalidArgument desc = {said}")
+        folder = given.get("sub-dir", "").strip("/")
+        if "sub-dir" in given and not folder:
+            said = "CreateVolume Parameter sub-dir must not be empty if provided"
+            raise PlanError(f"rpc error: code = InvalidArgument desc = {said}")
+        name = f"pvc-{claim['metadata']['uid']}"
+        handle = f"{name}#lustrefs#{address}#{folder}#f#{given.get('resource-group-name', '')}"
+        csi = {"driver": self.name, "volumeHandle": handle, "volumeAttributes": given}
+        return NewVolume(csi, math.ceil(asked_size(claim) / self._BLOCK) * self._BLOCK)
+
+    async def remove(self, volume: Json) -> None:
+        """See `Driver`: a file system that it did not make stays."""
+
+
 def drivers(view: View) -> dict[str, Driver]:
     """The drivers that serve, by name."""
     found: dict[str, Driver] = {}
@@ -316,4 +371,6 @@ def drivers(view: View) -> dict[str, Driver]:
             found[name] = Kadalu(view, name)
         elif name == "pxd.portworx.com":
             found[name] = Portworx(view, name)
+        elif name == "azurelustre.csi.azure.com":
+            found[name] = Lustre(view, name)
     return {name: driver for name, driver in found.items() if driver.serves()}

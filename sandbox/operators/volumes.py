@@ -132,7 +132,7 @@ def _volume(claim: Json, storage_class: Json, driver: str, made: NewVolume) -> J
         },
         "spec": {
             "accessModes": items(claim, "spec", "accessModes"),
-            "capacity": {"storage": _gib(asked_size(claim))},
+            "capacity": {"storage": _gib(made.size)},
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",

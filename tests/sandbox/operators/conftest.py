@@ -12,6 +12,7 @@ import pytest
 
 from sandbox import certificates, control_plane, tools
 from sandbox.home import REPOSITORY, Home
+from sandbox.nodes.objects import items
 from sandbox.operators.charts import Release, render
 from sandbox.progress import Progress
 from sandbox.providers.kubernetes.charts import definitions
@@ -76,7 +77,7 @@ class StorageCluster(Cluster):
 
     def drivers_of(self, node: str) -> set[str]:
         """The drivers that a node's CSINode lists."""
-        return {one["name"] for one in self.get("csinode", node).get("spec", {}).get("drivers") or []}
+        return {one["name"] for one in items(self.get("csinode", node), "spec", "drivers")}
 
     def events(self, namespace: str) -> str:
         """What was said in a namespace."""
