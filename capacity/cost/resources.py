@@ -123,7 +123,9 @@ class _Reader:
 
     def _account_sku(self, share: Declared) -> str:
         """SKU of a share's account, which its own inputs name but do not tell; `unknown` where it cannot be told."""
-        accounts = [one for one in self._resources if one.type.endswith(":StorageAccount")]
+        accounts = [
+            one for one in self._resources if re.match(r"azure-native:storage[:/].*:?StorageAccount$", one.type)
+        ]
         named = [one for one in accounts if _text(one.inputs, "accountName") == _text(share.inputs, "accountName")]
         if not named:
             # Before an account exists its name is unknown. NFS needs HTTPS-only off, and a premium account.
@@ -269,6 +271,9 @@ _AZURE: Mapping[str, _Handler] = {
         [Item(f"private DNS zone {one.name}", "network", "private-dns-zone")]
     ),
     "network:LoadBalancer": lambda _, one: iter([Item(f"load balancer {one.name}", "network", "load-balancer")]),
+    "network:VirtualNetworkPeering": lambda _, one: iter(
+        [Item(f"peering {one.name}: data", "network", None, by_use=True, why="price unknown")]
+    ),
     "compute:Disk": _Reader.managed_disk,
     "containerregistry:Registry": _Reader.registry,
 }

@@ -14,6 +14,9 @@ from stacks.storage_settings import Files, Share
 DYNAMIC_ACCOUNTS = {("Standard_LRS", "smb"), ("Premium_LRS", "nfs")}
 """The accounts that StorageClasses for claims of jobs need (components/azure_files.py)."""
 
+DYNAMIC_BLOB_ACCOUNTS = {("fuse2", False), ("nfs", True)}
+"""The same for containers (components/blob_storage.py)."""
+
 STORAGE_ZONES = 3
 """Private DNS zones of the network: blob, dfs, file."""
 
@@ -90,7 +93,15 @@ def _sku(share: Share) -> str:
 
 
 def _blob(stack: Stack) -> Iterator[Item]:
-    if stack.storage.blob.containers:
+    """One account a kind: flat, hierarchical, and NFS, each with its endpoints (components/blob_storage.py)."""
+    blob = stack.storage.blob
+    kinds = {(one.protocol, one.hierarchical or one.protocol == "nfs") for one in blob.containers.values()}
+    if blob.dynamic:
+        kinds |= DYNAMIC_BLOB_ACCOUNTS
+    endpoints = sum(2 if hierarchical else 1 for _, hierarchical in kinds)
+    if endpoints:
+        yield Item("private endpoints of containers", "network", "private-endpoint", endpoints)
+        yield Item("private endpoints: data", "network", "private-endpoint-data", by_use=True)
         yield Item("blob containers: what they hold, and requests", "storage", "blob-hot", by_use=True)
 
 
