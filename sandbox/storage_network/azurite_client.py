@@ -49,6 +49,8 @@ class AzuriteClient:
         self._accounts = accounts
         self._there: set[str] = set()
         self._session = aiohttp.ClientSession(
+            # Azurite drops idle connections after 5 s: one that is used again just then would fail a write.
+            connector=aiohttp.TCPConnector(force_close=True, limit=0),
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120),
