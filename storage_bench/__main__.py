@@ -14,7 +14,7 @@ from storage_bench.docs import write_docs
 from storage_bench.job import job
 from storage_bench.kubectl import Kubectl, KubectlError
 from storage_bench.logs import BadOutputError
-from storage_bench.run import RunError, run
+from storage_bench.run import RunError, judge, run
 from storage_bench.settings import ORDER, RunSettings
 
 INTERRUPTED = 130
@@ -23,31 +23,49 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 without a result; 2 for a wrong call; 130 when interrupted."""
     given = _parser().parse_args(arguments)
+    if given.command == "docs":
+        return _docs()
     try:
-        if given.command == "docs":
-            for file in write_docs():
-                print(f"wrote {file}")
-            return 0
         settings = _settings(given)
-        if given.command == "job":
-            print(json.dumps(job(settings, given.toleration), indent=2))
-            return 0
+        wanted = job(settings, given.toleration)
     except ValueError as problem:
         print(f"storage_bench: {problem}", file=sys.stderr)
         return 2
+    if given.command == "job":
+        print(json.dumps(wanted, indent=2))
+        return 0
     try:
-        file = run(settings, Kubectl(settings.namespace), tolerations=given.toleration, again=given.again, say=_say)
+        _run(settings, given)
     except KeyboardInterrupt:
         _say(
             f"\ninterrupted: the Job {settings.name} goes on in the cluster. The same call joins it; to end it:\n"
             f"kubectl -n {settings.namespace} delete job {settings.name}"
         )
         return INTERRUPTED
-    except (RunError, KubectlError, BadOutputError, ValueError) as problem:
+    except (RunError, KubectlError, BadOutputError) as problem:
         print(f"storage_bench: {problem}", file=sys.stderr)
         return 1
-    print(f"wrote {file}: make docs-storage puts it beside the computed figures")
     return 0
+
+
+def _docs() -> int:
+    try:
+        for file in write_docs():
+            print(f"wrote {file}")
+    except ValueError as problem:
+        print(f"storage_bench: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(settings: RunSettings, given: argparse.Namespace) -> None:
+    kubectl = Kubectl(settings.namespace)
+    if given.dry_run:
+        judge(settings, kubectl, given.toleration)
+        print(f"the cluster would take the Job {settings.name}; nothing was made")
+        return
+    file = run(settings, kubectl, tolerations=given.toleration, again=given.again, say=_say)
+    print(f"wrote {file}: make docs-storage puts it beside the computed figures")
 
 
 def _say(line: str) -> None:
@@ -97,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--toleration", action="append", default=[], help="key=value:Effect, besides GPU and spot")
         if name == "run":
             command.add_argument("--again", action="store_true", help="take away an earlier Job of these settings")
+            command.add_argument("--dry-run", action="store_true", help="let the cluster judge the Job, make nothing")
     return parser
 
 

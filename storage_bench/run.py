@@ -74,6 +74,17 @@ def run(
     return file
 
 
+def judge(settings: RunSettings, kubectl: Kubectl, tolerations: Sequence[str] = ()) -> None:
+    """Let the cluster judge the Job, strictly, without making it.
+
+    Raises:
+        RunError: the claim is not fit.
+        KubectlError: the cluster refused.
+    """
+    _fit_claim(settings, kubectl)
+    kubectl.create(job(settings, tolerations), dry_run=True)
+
+
 def _fit_claim(settings: RunSettings, kubectl: Kubectl) -> Mapping[str, Any]:
     claim = kubectl.get("persistentvolumeclaim", settings.claim)
     if claim is None:
