@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "datasets": {"capacity", "stacks"},
     "policy": {"arm", "capacity", "stacks"},
     "recovery": {"arm", "capacity", "stacks"},
+    "storage_bench": {"capacity", "stacks"},
     "sandbox": {"arm", "capacity", "stacks"},
 }
 """Package to the packages of ours that it may import, itself aside."""
