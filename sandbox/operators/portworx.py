@@ -104,7 +104,7 @@ class Portworx:
             await self._view.report(cluster, {"phase": "Uninstalling"})
         strategy = text(cluster, "spec", "deleteStrategy", "type")
         if strategy:
-            wiper = _wiper(cluster, _placement(cluster), wipe=strategy == "UninstallAndWipe")
+            wiper = _wiper(cluster, _placement(cluster), wipe=strategy != "Uninstall")
             await self._view.keep(wiper, manager=_MANAGER, owner=cluster)
             present = self._view.find("DaemonSet", key_of(cluster)[0], "px-node-wiper")
             status = section(present or {}, "status")

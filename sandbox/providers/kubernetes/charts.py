@@ -50,16 +50,18 @@ def definitions(chart: str) -> Definitions | None:
     if not entry:
         return None
     given, module = _given(), _of_module(entry)
+    permissive = {f"{kind[3].removeprefix('=')}.{kind[0]}": kind for kind in _kinds(entry)}
     crds: list[Json] = []
-    for group, version, kind, plural in _kinds(entry):
-        name = f"{plural.removeprefix('=')}.{group}"
+    for name in sorted(module or permissive):
         own = given.get(name) or module.get(name)
-        crds.append(
-            _marked(clone(own), "schema") if own else _marked(_permissive(group, version, kind, plural), "permissive")
-        )
-    more = sorted(set(module) - {text(pluck(one, "metadata", "name")) for one in crds})
-    crds += [_marked(clone(given.get(name) or module[name]), "schema") for name in more]
+        crds.append(_marked(clone(own), "schema") if own else _marked(_permissive(*permissive[name]), "permissive"))
     return Definitions(crds, _source(crds))
+
+
+def own_name(archive: str) -> str:
+    """The name of the chart in an archive of this name, where its project calls archives otherwise than the chart."""
+    named = (name for name, entry in table("charts.yaml").items() if as_map(entry).get("archive") == archive)
+    return next(named, archive)
 
 
 def _kinds(entry: Json) -> list[tuple[str, str, str, str]]:

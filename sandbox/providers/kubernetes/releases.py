@@ -16,7 +16,7 @@ from pulumi.runtime.proto import provider_pb2
 from sandbox.kubernetes_client import ApiError
 from sandbox.operators.charts import Release, render
 from sandbox.providers.kubernetes import manifests
-from sandbox.providers.kubernetes.charts import SOURCE, Definitions, definitions
+from sandbox.providers.kubernetes.charts import SOURCE, Definitions, definitions, own_name
 from sandbox.providers.kubernetes.cluster import PATIENCE, Cluster
 from sandbox.providers.kubernetes.connection import Connection
 from sandbox.providers.kubernetes.differing import differences
@@ -155,7 +155,8 @@ async def check(
 
 def chart_name(inputs: Json) -> str:
     """The chart's own name: `kueue` for `oci://registry/charts/kueue` and for `./charts/kueue-0.10.1.tgz`."""
-    return re.sub(r"(-v?\d+\.\d+.*)?(\.tgz)?$", "", text(inputs.get("chart")).rstrip("/").rpartition("/")[2], count=1)
+    last = text(inputs.get("chart")).rstrip("/").rpartition("/")[2]
+    return own_name(re.sub(r"(-v?\d+\.\d+.*)?(\.tgz)?$", "", last, count=1))
 
 
 async def diff(connection: Connection, urn: Urn, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:  # noqa: ARG001

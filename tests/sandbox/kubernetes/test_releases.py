@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.providers.kubernetes.charts import definitions
 from sandbox.providers.kubernetes.objects import UNKNOWN, table
@@ -173,6 +174,7 @@ def test_a_preview_leaves_what_comes_of_a_release_unknown(engine: Engine) -> Non
         ("oci://registry.k8s.io/kueue/charts/kueue", "kueue"),
         ("./charts/rook-ceph-v1.20.6.tgz", "rook-ceph"),
         ("https://example.org/jobset-0.10.1.tgz", "jobset"),
+        ("https://example.org/1.2.0/kadalu-helm-chart.tgz", "kadalu"),
     ],
 )
 def test_a_chart_is_known_by_its_own_name(chart: str, name: str) -> None:
@@ -203,3 +205,39 @@ def test_own_schemas_are_preferred_where_they_are_at_hand(tmp_path: Path, monkey
             "spec": {"group": "b"},
         }
     ]
+
+
+def test_the_user_s_folder_of_definitions_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    pool = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "kadalustorages.kadalu-operator.storage"},
+        "spec": {"group": "kadalu-operator.storage", "names": {"kind": "KadaluStorage"}},
+    }
+    (deep / "crd.yml").write_text(yaml.safe_dump_all([{"kind": "Other"}, pool]))
+    monkeypatch.setenv("SANDBOX_CRDS", str(tmp_path))
+    found = definitions("kadalu")
+    assert found is not None
+    assert found.source == "schema"
+    assert found.crds[0]["spec"] == pool["spec"]
+    rook = definitions("rook-ceph")
+    assert rook is not None
+    assert rook.source == "permissive", "the folder has none of its kinds"
+
+
+def test_some_schemas_of_a_chart_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "storageclusters.core.libopenstorage.org"
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({**crd, "spec": {}}))
+    monkeypatch.setenv("SANDBOX_CRDS", str(tmp_path))
+    found = definitions("portworx")
+    assert found is not None
+    assert found.source == "schema for 1 of 2 kinds"
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_CRDS", str(tmp_path / "no"))
+    with pytest.raises(ValueError, match="there is no such folder"):
+        definitions("kadalu")
