@@ -115,11 +115,14 @@ class _Reader:
                 self.problems.append(explained(path, error, self.secret_keys))
         for error in wrong:
             path = error["loc"]
-            while isinstance(path[-1], int):
+            # A list goes as a whole, and so does a text that stands for a mapping.
+            while isinstance(path[-1], int) or not isinstance(_at(tree, path[:-1]), dict):
                 path = path[:-1]
             self.dropped.add(path)
             container = _at(tree, path[:-1])
-            if path[-1] in STAND_INS and path[-1] in keys_at(path[:-1]):
+            # A stand-in serves a required key; where a key of that name is optional and takes no such value, it goes.
+            stand_in = STAND_INS.get(path[-1]) if path[-1] in keys_at(path[:-1]) else None
+            if stand_in is not None and container.get(path[-1]) != stand_in:
                 container[path[-1]] = copy.deepcopy(STAND_INS[path[-1]])
             else:
                 container.pop(path[-1], None)

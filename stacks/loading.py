@@ -14,7 +14,9 @@ import yaml
 
 from stacks.blob_rules import blob_rules
 from stacks.budget_rules import budget_rules
+from stacks.dataset_rules import dataset_rules
 from stacks.draft import Draft, read_draft
+from stacks.file_system_rules import file_system_rules
 from stacks.pool_rules import pool_rules
 from stacks.problems import PREFIX, Problem, SettingsErrors, key_of, shown
 from stacks.settings import Stack
@@ -42,7 +44,7 @@ def load_stack(
         raise SettingsErrors([NOTHING_SET])
     draft = read_draft(values, secret_keys)
     found = list(draft.problems)
-    for rule in (stack_rules, pool_rules, blob_rules, budget_rules, *rules):
+    for rule in (stack_rules, pool_rules, blob_rules, budget_rules, dataset_rules, file_system_rules, *rules):
         found += [
             problem
             for problem in rule(draft)

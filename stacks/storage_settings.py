@@ -178,6 +178,11 @@ class Source(Settings):
         str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Checksum of the file at `url`; needed with it.")
     ] = None
 
+    @property
+    def kinds(self) -> list[str]:
+        """Which of the three are given; a valid source has one."""
+        return [kind for kind in ("folder", "container", "url") if getattr(self, kind) is not None]
+
 
 def _source(value: Any) -> Any:
     """A text says its kind by its beginning."""
@@ -194,7 +199,16 @@ class Target(Settings):
     share: Annotated[str | None, Field(description="A share of storage.files.")] = None
     container: Annotated[str | None, Field(description="A container of storage.blob.")] = None
     file_system: Annotated[Flag, Field(description="The file system of storage.fileSystem.")] = False
-    path: Annotated[str, Field(description="Folder in it; default: the dataset's name.")] = ""
+    path: Annotated[
+        str | None,
+        Field(max_length=200, description="Folder in it; default: the dataset's name. An empty text: its top."),
+    ] = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """Which of the three are given, as the file spells them; a valid target has one."""
+        given = {"share": self.share is not None, "container": self.container is not None}
+        return [kind for kind, is_given in (*given.items(), ("fileSystem", self.file_system)) if is_given]
 
 
 class Dataset(Settings):
@@ -206,3 +220,7 @@ class Dataset(Settings):
         Field(description="A folder, `az://account/container/path`, or a mapping with url and sha256."),
     ]
     target: Annotated[Target, Field(description="A share, a container, or the file system.")]
+
+    def folder(self, name: str) -> str:
+        """Where in the target the dataset called `name` lies; empty: at its top."""
+        return name if self.target.path is None else self.target.path

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.stacks.blob_mistakes import CASES as BLOB_CASES
 from tests.stacks.budget_mistakes import CASES as BUDGET_CASES
+from tests.stacks.dataset_mistakes import CASES as DATASET_CASES
+from tests.stacks.file_system_mistakes import FILE_SYSTEM_CASES
 
 VALID: dict[str, Any] = {
     "location": "westeurope",
@@ -398,4 +400,6 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("a key that is no text", {"pools__heavy__labels": {1: "x"}}, "pools.heavy.labels", ["key 1", "quotes"]),
     *BLOB_CASES,
     *BUDGET_CASES,
+    *DATASET_CASES,
+    *FILE_SYSTEM_CASES,
 ]
