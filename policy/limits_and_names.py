@@ -121,8 +121,12 @@ def _pod_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
 
 
 def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
-    """Each machine takes an address of its subnet; those that this program declares are counted."""
+    """Each machine takes an address of its subnet; those that this program declares are counted.
+
+    A pool whose subnet is not known yet may lie in any of them.
+    """
     subnets = dict(_subnets(stack))
+    unclear = [pool for pool in stack.pools if pool.properties.raw("vnetSubnetID") is UNKNOWN]
 
     def judge(name: str) -> Iterator[Finding]:
         prefix = subnets[name]
@@ -133,13 +137,13 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
                 f"subnet {name} ({prefix}) has room for {room} machines, and up to {nodes} come, upgrades included. "
                 f"Use a /{32 - (nodes + _AZURE_RESERVED - 1).bit_length()} or larger."
             )
+        elif nodes + sum(map(_peak, unclear)) > room:
+            raise UnverifiedError(
+                f"whether {', '.join(pool.label for pool in unclear)} fit into subnet {name} ({prefix}, room for "
+                f"{room}) is known only once the deployment runs"
+            )
 
-    yield from each(subnets, judge)
-    unclear = [
-        pool.label for pool in stack.pools if pool.properties.raw("vnetSubnetID") is UNKNOWN and len(subnets) > 2
-    ]
-    if unclear:
-        raise UnverifiedError(f"in which subnet {', '.join(unclear)} lies is known only once the deployment runs")
+    return each(subnets, judge)
 
 
 def _subnets(stack: StackView) -> Iterator[tuple[str, str]]:
