@@ -83,43 +83,65 @@ def azurite_key(home: Home) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
-def ensure_azurite(progress: Progress, cache: Path | None = None) -> Azurite:
-    """Find it in the cache or install it.
+class Installer:
+    """Finds Azurite in the cache or installs it.
 
     Args:
         progress: where an installation is shown.
         cache: the folder of finished tools; default: in the user's cache.
-
-    Raises:
-        AzuriteError: there is no Node to be had, or npm could not fetch the packages.
     """
-    folder = (cache or cache_folder() / "tools") / _key()
-    node = _find_node()
-    if not folder.is_dir():
-        with progress.task(f"azurite {_version()}"), locked(folder.parent / ".lock-azurite"):
-            if not folder.is_dir():
-                _install(node, folder)
-    return Azurite(Path(node.command), folder)
 
+    def __init__(self, progress: Progress, cache: Path | None = None) -> None:
+        self._progress = progress
+        self._cache = cache or cache_folder() / "tools"
+        self._running: subprocess.Popen[str] | None = None
 
-def _install(node: Node, folder: Path) -> None:
-    partial = folder.parent / ".partial-azurite"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in _FILES:
-        shutil.copy(FOLDER / name, partial)
-    # Scripts of packages are never run: none of these needs one.
-    command = [*node.npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
-    path = os.pathsep.join([str(Path(node.command).parent), os.environ.get("PATH", os.defpath)])
-    done = subprocess.run(
-        command, cwd=partial, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise AzuriteError(
-            f"`npm ci` for Azurite failed with exit code {done.returncode}:\n{(done.stderr or done.stdout).strip()}\n"
-            "Is a package registry reachable, and told to npm (`npm config set registry`)? The next start tries again."
+    def ensure(self) -> Azurite:
+        """Where it is.
+
+        Raises:
+            AzuriteError: there is no Node to be had, or npm could not fetch the packages.
+        """
+        folder = self._cache / _key()
+        node = _find_node()
+        if not folder.is_dir():
+            # npm holds the lock, too: one orphaned by `kill -9` is waited for instead of being raced.
+            with self._progress.task(f"azurite {_version()}"), locked(self._cache / ".lock-azurite") as lock:
+                if not folder.is_dir():
+                    self._install(node, folder, lock)
+        return Azurite(Path(node.command), folder)
+
+    def stop(self) -> None:
+        """End an installation; for an interrupt."""
+        if self._running is not None:
+            self._running.terminate()
+
+    def _install(self, node: Node, folder: Path, lock: int) -> None:
+        partial = self._cache / ".partial-azurite"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in _FILES:
+            shutil.copy(FOLDER / name, partial)
+        # Scripts of packages are never run: none of these needs one.
+        command = [*node.npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
+        path = os.pathsep.join([str(Path(node.command).parent), os.environ.get("PATH", os.defpath)])
+        self._running = subprocess.Popen(
+            command,
+            cwd=partial,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            pass_fds=(lock,),
         )
-    partial.rename(folder)
+        output, _ = self._running.communicate()
+        if self._running.returncode != 0:
+            raise AzuriteError(
+                f"`npm ci` for Azurite failed with exit code {self._running.returncode}:\n{output.strip()}\n"
+                "Is a package registry reachable, and told to npm (`npm config set registry`)? The next start tries "
+                "again."
+            )
+        partial.rename(folder)
 
 
 def _key() -> str:

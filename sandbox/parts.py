@@ -13,12 +13,12 @@ import ssl
 import sys
 import urllib.request
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import certificates, control_plane, environment
-from sandbox.azurite import Azurite, AzuriteError, ensure_azurite
+from sandbox.azurite import Azurite, AzuriteError, Installer
 from sandbox.home import REPOSITORY, Home
 from sandbox.processes import Part, Processes, accepts
 from sandbox.progress import Progress
@@ -114,18 +114,28 @@ def _tools_are_placed(home: Home) -> bool:
 def _place_tools(home: Home, progress: Progress) -> None:
     """Find or build the tools, remember where they are, for whoever restarts a part later, and fill `bin`."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(ensure_azurite, progress)
-        found = ensure(progress)
-        paths = {name: str(tool.path) for name, tool in found.items()}
+        installer = Installer(progress)
+        coming = pool.submit(installer.ensure)
         try:
-            azurite = coming.result()
-            paths |= {_NODE: str(azurite.node), AZURITE: str(azurite.folder)}
-        except AzuriteError as error:
-            progress.say(f"  without Azurite, so blobs cannot be read or written in this sandbox: {error}")
+            found = ensure(progress)
+            paths = {name: str(tool.path) for name, tool in found.items()} | _azurite_paths(coming, progress)
+        except BaseException:
+            installer.stop()
+            raise
     partial = home.tools_file.with_suffix(".partial")
     partial.write_text(json.dumps(paths, indent=2))
     partial.replace(home.tools_file)
     environment.prepare(home, found)
+
+
+def _azurite_paths(coming: Future[Azurite], progress: Progress) -> dict[str, str]:
+    """Where Azurite and its Node are; nothing where it could not be had: the sandbox does without."""
+    try:
+        azurite = coming.result()
+    except (AzuriteError, OSError) as error:
+        progress.say(f"  without Azurite, so blobs cannot be read or written in this sandbox: {error}")
+        return {}
+    return {_NODE: str(azurite.node), AZURITE: str(azurite.folder)}
 
 
 def _azurite(home: Home) -> Part | None:

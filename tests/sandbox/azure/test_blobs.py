@@ -30,7 +30,7 @@ from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, Co
 
 from sandbox import certificates
 from sandbox.azure.store import Store
-from sandbox.azurite import ensure_azurite
+from sandbox.azurite import Installer
 from sandbox.home import Home
 from sandbox.processes import Processes
 from sandbox.progress import Progress
@@ -104,7 +104,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blobs]:
     home.create(role_delay=1.0, boot_delay=0.2)
     certificates.ensure(home)
     processes = Processes(home)
-    part = ensure_azurite(Progress()).part(home)
+    part = Installer(Progress()).ensure().part(home)
     processes.start(part)
     running = Running(home)
     azure = Azure(home, home.config, sign_in(home))
@@ -434,8 +434,7 @@ def test_other_services_and_ports_are_not_reached(blobs: Blobs) -> None:
 
 def test_what_was_confirmed_survives_the_death_of_azurite(blobs: Blobs) -> None:
     client = blobs.container()
-    progress = Progress()
-    part = ensure_azurite(progress).part(blobs.azure.home)
+    part = Installer(Progress()).ensure().part(blobs.azure.home)
     blob = client.get_blob_client("blocks")
     for number in range(3):
         client.upload_blob(f"small-{number}", os.urandom(1000))
