@@ -19,6 +19,7 @@ from components.cluster import Cluster
 from components.cluster_access import ClusterAccess
 from components.cluster_identity import ClusterIdentity
 from components.data_group import DataGroup
+from components.datasets import Datasets
 from components.environment import Environment
 from components.file_system import SharedFileSystem, file_system
 from components.gpu_device_plugin import GpuDevicePlugin
@@ -196,6 +197,19 @@ class Platform(pulumi.ComponentResource):
             provider=access.provider,
             opts=child,
         )
+        datasets = Datasets(
+            "datasets",
+            environment=environment,
+            resource_group=group.name,
+            datasets=settings.datasets,
+            shares=settings.storage.files.shares,
+            share_claims=files.share_claims,
+            containers=blob.containers,
+            file_system_claim=shared.claim if shared else None,
+            cluster=cluster,
+            provider=access.provider,
+            opts=child,
+        )
         GpuDevicePlugin("gpu", pools=pools, provider=access.provider, opts=child)
         needs: list[pulumi.Resource] = []
         if settings.autoscaler.expander == "priority":
@@ -230,6 +244,7 @@ class Platform(pulumi.ComponentResource):
             "fileSystem": _file_system_output(settings, shared),
             "storageClasses": [*files.storage_classes, *blob.storage_classes, *_classes(shared)],
             "storageAccounts": {**files.accounts, **blob.accounts},
+            "datasets": datasets.outputs,
             "autoscaler": settings.autoscaler.mode,
             "keptOnDestroy": data.kept_things([*files.kept, *blob.kept, *(shared.kept if shared else ())]),
         }
