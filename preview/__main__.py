@@ -1,4 +1,4 @@
-"""`python -m preview run | render | post`: preview an environment, write the comment, put it on the pull request."""
+"""`python -m preview run | every | render | post`: preview, write the comment, put it on the pull request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from preview.comment import Written, write
+from preview.comment import KINDS, Written, write
 from preview.events import Events
+from preview.every import preview_every
 from preview.github import ACTIONS_BOT, API, GitHub, GitHubError
 from preview.record import Record, RecordError, read_record
 from preview.run import Wanted, run
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m preview", description=__doc__)
     commands = parser.add_subparsers(required=True)
     _run_parser(commands.add_parser("run", help="run `pulumi preview`, keep its record, write the comment"))
+    _every_parser(commands.add_parser("every", help="preview all stack files, one after the other"))
     _render_parser(commands.add_parser("render", help="write the comment of records, or of files of engine events"))
     _post_parser(commands.add_parser("post", help="put a comment on a pull request, in place of the earlier one"))
     given = parser.parse_args(arguments)
@@ -37,6 +39,14 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs="*", help="more for `pulumi preview`, after --")
     _publication(parser)
     parser.set_defaults(do=_run)
+
+
+def _every_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stacks", type=Path, default=Path("stacks"), help="folder of the stack files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for a record of each")
+    parser.add_argument("arguments", nargs="*", help="more for `pulumi preview`, after --")
+    _publication(parser)
+    parser.set_defaults(do=_every)
 
 
 def _render_parser(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +72,7 @@ def _post_parser(parser: argparse.ArgumentParser) -> None:
 
 def _publication(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-url", default="", help="where the job summary is")
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="each kind has one comment of its own")
     parser.add_argument("--commit", default="", help="what was previewed")
     parser.add_argument("--note", action="append", default=[], help="one more sentence for the comment's end")
 
@@ -77,11 +88,25 @@ def _run(given: argparse.Namespace) -> int:
         not_seen=given.not_seen,
     )
     record = run(wanted)
-    written = write([read_record(out)], run_url=given.run_url, commit=given.commit, notes=given.note)
+    written = write([read_record(out)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
     (out / "comment.md").write_text(written.comment, encoding="utf-8")
     (out / "summary.md").write_text(written.summary, encoding="utf-8")
     _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)
     return record.exit_code if record.exit_code is not None else 1
+
+
+def _every(given: argparse.Namespace) -> int:
+    given.out.mkdir(parents=True, exist_ok=True)
+    records = preview_every(
+        given.stacks, given.out, given.arguments, lambda text: print(text, file=sys.stderr, flush=True)
+    )
+    if not records:
+        print(f"preview every: {given.stacks} has no Pulumi.<environment>.yaml", file=sys.stderr)
+        return 1
+    read = [_read(given.out / record.stack) for record in records]
+    written = write(read, run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
+    _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)
+    return next((record.exit_code or 1 for record in records if record.failed), 0)
 
 
 def _render(given: argparse.Namespace) -> int:
@@ -91,7 +116,7 @@ def _render(given: argparse.Namespace) -> int:
     if len(paths) > _MOST_RECORDS:
         print(f"{len(paths)} records, of which {_MOST_RECORDS} are shown", file=sys.stderr)
     records = [_read(path) for path in paths[:_MOST_RECORDS]]
-    written = write(records, run_url=given.run_url, commit=given.commit, notes=given.note)
+    written = write(records, run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
     if given.out is None:
         sys.stdout.write(written.comment)
     else:

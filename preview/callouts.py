@@ -7,7 +7,7 @@ be read, the callout says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from preview.changes import AGENT_POOL, CLUSTER, Change, Changes, shown
 from preview.live import Live
@@ -86,9 +86,9 @@ def _cluster(change: Change, _live: Live | None) -> Iterator[str]:
 
 def _storage(change: Change, _live: Live | None) -> Iterator[str]:
     kind = _STORAGE.get(change.type)
-    if kind is None:
+    if kind is None or (change.kind == "delete" and not _holds_data(change)):
         return
-    name = f"{kind[:1].upper()}{kind[1:]} {code(change.name)}"
+    name = f"{kind[:1].upper()}{kind[1:]} {code(_own_name(change))}"
     size = _size(change.old)
     if change.kind == "delete":
         fate = "Azure keeps it and its data" if change.retained else "**its data goes with it**"
@@ -98,6 +98,17 @@ def _storage(change: Change, _live: Live | None) -> Iterator[str]:
         if change.type.startswith("kubernetes:core/v1:"):
             fate = "pods that mount it must be started anew"
         yield f"**{name} is replaced**{size} ({_reasons(change)}): {fate}."
+
+
+def _holds_data(change: Change) -> bool:
+    """Whether data goes with an object: a volume of a share is only the way to it, and a claim on one too."""
+    spec = (change.old or {}).get("spec")
+    if not change.type.startswith("kubernetes:core/v1:") or not isinstance(spec, dict):
+        return True
+    wanted = cast("dict[str, Any]", spec)
+    if change.type.endswith(":PersistentVolume"):
+        return wanted.get("persistentVolumeReclaimPolicy") == "Delete"
+    return bool(wanted.get("storageClassName")) and not wanted.get("volumeName")
 
 
 def _group(change: Change, _live: Live | None) -> Iterator[str]:
@@ -120,6 +131,13 @@ def _reasons(change: Change) -> str:
 def _size(inputs: Mapping[str, Any] | None) -> str:
     quota = (inputs or {}).get("shareQuota") or (inputs or {}).get("diskSizeGB")
     return f" ({quota:g} GiB)" if isinstance(quota, int | float) else ""
+
+
+def _own_name(change: Change) -> str:
+    """The name that people know it by, where its inputs say it."""
+    inputs = change.old or {}
+    named = (inputs.get(key) for key in ("shareName", "containerName", "accountName", "diskName"))
+    return next((name for name in named if isinstance(name, str)), change.name)
 
 
 def _pool_name(inputs: Mapping[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ diff, in whole resources, then long lists, then everything but the verdicts. The
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,12 @@ from preview.environment import Part, environment
 from preview.markdown import counted, fenced, folded, plain
 from preview.record import Record
 
-MARKER = "<!-- trainyard-preview -->"
+KINDS = ("sandbox", "deployed")
+"""Previews in the sandbox and those against what is deployed have a comment each: one must not hide the other."""
+
+MARKER = re.compile(r"<!-- trainyard-preview:(sandbox|deployed) -->(?=\n|$)")
+"""What a comment of ours begins with."""
+
 COMMENT_BYTES = 65_000
 """GitHub takes 65,536 characters; bytes are counted here, which are never fewer."""
 
@@ -40,38 +46,54 @@ class Written:
     summary: str
 
 
-def write(records: Sequence[Record], *, run_url: str = "", commit: str = "", notes: Sequence[str] = ()) -> Written:
+def write(
+    records: Sequence[Record], *, run_url: str = "", commit: str = "", notes: Sequence[str] = (), kind: str = KINDS[0]
+) -> Written:
     """One comment of all environments.
 
     Args:
         run_url: where the summary is to be read; empty: nowhere.
         commit: what was previewed; empty: not said.
+        kind: of `KINDS`; whose comment it is.
         notes: more to say once, as where this ran; plain text.
     """
     ordered = sorted(records, key=lambda record: record.stack)
     footer = _footer(run_url, commit, notes)
     return Written(
-        comment=_fitted(ordered, footer, COMMENT_BYTES, _LISTS, run_url),
-        summary=_fitted(ordered, footer, SUMMARY_BYTES, (2000, *_LISTS), ""),
+        comment=_fitted(ordered, _Frame(_head(kind), footer), COMMENT_BYTES, _LISTS, run_url),
+        summary=_fitted(ordered, _Frame(_head(kind), footer), SUMMARY_BYTES, (2000, *_LISTS), ""),
     )
 
 
-def _fitted(records: Sequence[Record], footer: str, room: int, lists: Sequence[int], run_url: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What stands before and after everything else."""
+
+    head: str
+    footer: str
+
+
+def _head(kind: str) -> str:
+    title = "Preview" if kind == "deployed" else "Preview in the sandbox"
+    return f"<!-- trainyard-preview:{kind} -->\n\n### {title}"
+
+
+def _fitted(records: Sequence[Record], frame: _Frame, room: int, lists: Sequence[int], run_url: str) -> str:
     """The most generous text that fits."""
     for most in lists:
         parts = [environment(record, most) for record in records]
-        fixed = _laid_out(parts, footer, [""] * len(parts))
+        fixed = _laid_out(parts, frame, [""] * len(parts))
         left = room - _bytes(fixed)
         if left >= 0:
-            return _laid_out(parts, footer, _diffs(parts, left, run_url))
+            return _laid_out(parts, frame, _diffs(parts, left, run_url))
     parts = [environment(record, 1) for record in records]
-    return _verdicts(parts, footer, room)
+    return _verdicts(parts, frame, room)
 
 
-def _laid_out(parts: Sequence[Part], footer: str, diffs: Sequence[str]) -> str:
+def _laid_out(parts: Sequence[Part], frame: _Frame, diffs: Sequence[str]) -> str:
     if not parts:
-        return f"{MARKER}\n### Preview\n\nNo environment was previewed.\n\n{footer}".rstrip() + "\n"
-    told = [MARKER, "### Preview"]
+        return f"{frame.head}\n\nNo environment was previewed.\n\n{frame.footer}".rstrip() + "\n"
+    told = [frame.head]
     if len(parts) == 1:
         told += [parts[0].verdict, *parts[0].body, diffs[0]]
     else:
@@ -83,7 +105,7 @@ def _laid_out(parts: Sequence[Part], footer: str, diffs: Sequence[str]) -> str:
                 # What fails or ends something is open; the rest opens on a click.
                 loud = part.failed or part.verdict.startswith("⚠️")
                 told.append(folded(f"<b>{title}</b>", inner, opened=loud))
-    return "\n\n".join(one for one in (*told, footer) if one) + "\n"
+    return "\n\n".join(one for one in (*told, frame.footer) if one) + "\n"
 
 
 def _diffs(parts: Sequence[Part], room: int, run_url: str) -> list[str]:
@@ -118,10 +140,10 @@ def _diff(part: Part, room: int, run_url: str) -> str:
     return diff if _bytes(diff) <= room else ""
 
 
-def _verdicts(parts: Sequence[Part], footer: str, room: int) -> str:
+def _verdicts(parts: Sequence[Part], frame: _Frame, room: int) -> str:
     """The verdicts alone, as many as fit: hundreds of environments, or very long names."""
-    told = f"{MARKER}\n### Preview\n\n"
-    left = room - _bytes(told) - _bytes(footer) - 200
+    told = f"{frame.head}\n\n"
+    left = room - _bytes(told) - _bytes(frame.footer) - 200
     lines: list[str] = []
     for part in sorted(parts, key=lambda part: not part.failed):
         line = f"- {part.verdict}\n"
@@ -131,7 +153,7 @@ def _verdicts(parts: Sequence[Part], footer: str, room: int) -> str:
         lines.append(line)
     missing = len(parts) - len(lines)
     more = f"- … and {counted(missing, 'more environment')}\n" if missing else ""
-    return f"{told}{''.join(lines)}{more}\nThe rest is in the job summary.\n\n{footer}".rstrip() + "\n"
+    return f"{told}{''.join(lines)}{more}\nThe rest is in the job summary.\n\n{frame.footer}".rstrip() + "\n"
 
 
 def _footer(run_url: str, commit: str, notes: Sequence[str]) -> str:

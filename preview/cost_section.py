@@ -8,6 +8,8 @@ from capacity.cost import MAXIMUM, MINIMUM, Line, usd
 from preview.costs import Costs
 from preview.markdown import code, folded, plain, table
 
+_NAMES = 6
+
 
 def cost_section(costs: Costs | None, most: int) -> list[str]:
     """Markdown paragraphs; one of them says so where nothing is known."""
@@ -53,9 +55,10 @@ def _bill_table(lines: Sequence[Line], by_use: Sequence[Line], most: int) -> str
 
 
 def _named(title: str, lines: Sequence[Line], most: int) -> list[str]:
-    names = list(dict.fromkeys(line.item.what for line in lines))
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return [f"{title}: {plain(', '.join(names[:most]), 600)}{more}."] if names else []
+    names = list(dict.fromkeys(line.item.what.partition(":")[0] for line in lines))
+    shown = min(most, _NAMES)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return [f"{title}: {plain(', '.join(names[:shown]), 600)}{more}."] if names else []
 
 
 def _amount(cost: float | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preview.callouts import callouts
-from preview.changes import KINDS, Change, Changes, Kind, find_changes, shown
+from preview.changes import Change, Changes, Kind, find_changes, shown
 from preview.cost_section import cost_section
 from preview.costs import find_costs
 from preview.events import Violation
@@ -19,6 +19,7 @@ from preview.record import Record
 from preview.verdict import WORDS, errors_of, verdict
 
 _MARKS: dict[Kind, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+COLUMNS: tuple[Kind, ...] = ("create", "update", "replace", "delete")
 _LINE = 220
 _VALUES = 60
 """Lines of one resource in the diff; more of them say less."""
@@ -62,7 +63,8 @@ def environment(record: Record, most: int) -> Part:
         *_policy_section(record, most),
         *_count_section(changes, complete, most),
         *quota_section(record.policy),
-        *cost_section(costs, most),
+        # Nothing changes: the verdict says what it costs.
+        *(cost_section(costs, most) if changes.listed or record.failed else []),
         *_not_seen(record),
         *_quiet_section(changes, most),
     ]
@@ -124,13 +126,13 @@ def _count_section(changes: Changes, complete: bool, most: int) -> list[str]:
     rows: list[list[str]] = []
     for type_, ones in sorted(by_component.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:most]:
         names = list(dict.fromkeys(one.component[1] for one in ones))
-        counts = [sum(one.kind == kind for one in ones) for kind in reversed(KINDS)]
+        counts = [sum(one.kind == kind for one in ones) for kind in COLUMNS]
         rows.append([f"{plain(type_, 80)} {_listed(names)}", *(f"{count:,}" if count else "" for count in counts)])
     if len(by_component) > most:
         rows.append([f"… and {len(by_component) - most} more kinds", "", "", "", ""])
-    totals = [len(changes.of(kind)) for kind in reversed(KINDS)]
+    totals = [len(changes.of(kind)) for kind in COLUMNS]
     rows.append([f"all; {changes.unchanged:,} unchanged", *(f"**{count:,}**" if count else "" for count in totals)])
-    head = ["Component", *(f"{_MARKS[kind]} {WORDS[kind].removeprefix('to ')}" for kind in reversed(KINDS))]
+    head = ["Component", *(f"{_MARKS[kind]} {WORDS[kind].removeprefix('to ')}" for kind in COLUMNS)]
     partly = [] if complete else ["Only what was registered before the preview failed:"]
     return [*partly, table(head, rows, right=(1, 2, 3, 4))]
 

@@ -79,15 +79,17 @@ class GitHub:
         query = urllib.parse.urlencode({"state": "open", "head": f"{owner}:{branch}", "per_page": "100"})
         found = self._asked("GET", f"/pulls?{query}")
         for pull in cast("list[dict[str, Any]]", found if isinstance(found, list) else []):
-            if pull.get("head", {}).get("sha") == sha and isinstance(pull.get("number"), int):
+            head = cast("dict[str, Any]", pull.get("head") or {})
+            if head.get("sha") == sha and isinstance(pull.get("number"), int):
                 return cast("int", pull["number"])
         return None
 
     def post(self, pull_request: int, body: str) -> Posted:
         """Bring our comment on a pull request to `body`; make it where there is none."""
-        if not body.startswith(MARKER):
+        marker = MARKER.match(body)
+        if marker is None:
             raise GitHubError("the comment does not begin with its marker, and would not be found again")
-        own = self._own_comment(pull_request)
+        own = self._own_comment(pull_request, marker[0])
         if own is not None:
             if own.get("body") == body:
                 return Posted("unchanged", str(own.get("html_url", "")))
@@ -99,14 +101,14 @@ class GitHub:
         done = self._asked("POST", f"/issues/{pull_request}/comments", {"body": body})
         return Posted("created", str(done.get("html_url", "")))
 
-    def _own_comment(self, pull_request: int) -> dict[str, Any] | None:
-        """The oldest comment that begins with our marker and that we wrote."""
+    def _own_comment(self, pull_request: int, marker: str) -> dict[str, Any] | None:
+        """The oldest comment that begins with the marker and that we wrote."""
         for page in range(1, _MOST_PAGES + 1):
             listed = self._asked("GET", f"/issues/{pull_request}/comments?per_page=100&page={page}")
             comments = cast("list[dict[str, Any]]", listed if isinstance(listed, list) else [])
             for comment in comments:
-                user = comment.get("user") or {}
-                if user.get("login") == self._author and str(comment.get("body") or "").startswith(MARKER):
+                user = cast("dict[str, Any]", comment.get("user") or {})
+                if user.get("login") == self._author and str(comment.get("body") or "").startswith(marker):
                     return comment
             if len(comments) < 100:
                 break

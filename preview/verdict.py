@@ -22,9 +22,9 @@ def verdict(record: Record, changes: Changes, errors: Sequence[str], costs: Cost
     stack = f"**{plain(record.stack, 100)}**"
     mandatory = [one for one in record.events.violations if one.level == "mandatory"]
     if record.failed and not record.events.steps and not mandatory:
-        return f"❌ {stack}: **no preview.** {plain(errors[0], 240) if errors else 'Pulumi said nothing.'}"
+        return f"❌ {stack}: **no preview.** {_first(errors) if errors else 'Pulumi said nothing.'}"
     if record.failed and errors:
-        return f"❌ {stack}: **the preview failed.** {plain(errors[0], 240)}"
+        return f"❌ {stack}: **the preview failed.** {_first(errors)}"
     if mandatory:
         return (
             f"❌ {stack}: **refused by policy**, {counted(len(mandatory), 'mandatory violation')}. {_summary(changes)}"
@@ -37,6 +37,13 @@ def verdict(record: Record, changes: Changes, errors: Sequence[str], costs: Cost
         worth.append(f"{counted(len(advisory), 'policy warning')}.")
     alarmed = told or advisory or (costs is not None and costs.over)
     return f"{'⚠️' if alarmed else '✅'} {stack}: {' '.join(one for one in worth if one)}"
+
+
+def _first(errors: Sequence[str]) -> str:
+    """The first error on one line; a line that only announces others takes the next one along."""
+    lines = [line.strip() for error in errors for line in error.splitlines() if line.strip()]
+    told = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
+    return plain(told.removeprefix("error:").strip(), 300)
 
 
 def _summary(changes: Changes) -> str:

@@ -1,0 +1,54 @@
+"""Previews of all stack files, one after the other, each to its end whatever becomes of the others."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from preview.events import Events
+from preview.record import Record, write_run
+from preview.run import Wanted, run
+
+
+def stack_names(folder: Path) -> list[str]:
+    """The environments that have a stack file."""
+    return sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in folder.glob("Pulumi.*.yaml"))
+
+
+def preview_every(folder: Path, out: Path, arguments: Sequence[str], say: Callable[[str], None]) -> list[Record]:
+    """Preview each stack of a folder in the state backend that the environment names.
+
+    A stack that was never deployed is made there first. Settings of the policy pack are taken from
+    `policies.<environment>.json` beside the stack file.
+    """
+    records: list[Record] = []
+    for name in stack_names(folder):
+        say(f"== {name}")
+        own = folder / f"policies.{name}.json"
+        settings = ["--policy-pack-config", str(own)] if own.exists() and "--policy-pack" in arguments else []
+        problem = _made(name)
+        if problem:
+            record = Record(name, Events(), exit_code=1, origin="sandbox", messages=[problem])
+            (out / name).mkdir(parents=True, exist_ok=True)
+            write_run(out / name, record)
+        else:
+            record = run(Wanted(name, out / name, [*arguments, *settings]), say)
+        records.append(record)
+    return records
+
+
+def _made(name: str) -> str:
+    """Make a stack where there is none; why that failed, or nothing."""
+    there = subprocess.run(
+        ["pulumi", "stack", "export", "--stack", name, "--non-interactive"], capture_output=True, check=False
+    )
+    if there.returncode == 0:
+        return ""
+    made = subprocess.run(
+        ["pulumi", "stack", "init", name, "--no-select", "--non-interactive"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if made.returncode == 0 else (made.stderr or made.stdout).strip()
