@@ -16,7 +16,7 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage
+.PHONY: azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ check: setup ## lint, format, types, and that what is generated is fresh
 bench: setup ## time previews of the program against a bare one, at 4, 20 and 100 pools
 	@$(SANDBOX) start
 	@$(VENV)/python -m bench
+
+previews: setup ## preview all stacks in the sandbox with the policy pack; records and comments: make previews OUT=folder
+	@$(SANDBOX) start
+	@exports="$$($(SANDBOX) env)" && eval "$$exports" && \
+		$(VENV)/python -m preview every --out $(or $(OUT),previews) -- --policy-pack policy
 
 recover: setup ## show what a killed deployment left; mend it: make recover ARGS=--yes; STACK=prod for Azure
 	@$(if $(STACK),,exports="$$($(SANDBOX) env)" && eval "$$exports" && )\
