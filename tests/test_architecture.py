@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "arm": set[str](),
     "datasets": {"capacity", "stacks"},
     "policy": {"arm", "capacity", "stacks"},
+    "preview": {"capacity", "stacks"},
     "recovery": {"arm", "capacity", "stacks"},
     "storage_bench": {"capacity", "stacks"},
     "sandbox": {"arm", "capacity", "stacks"},
