@@ -12,6 +12,7 @@ from typing import Any
 
 from capacity.autoscaler_releases import RELEASES, release_for
 from capacity.catalogue import Catalogue, VmSize, is_burstable, load_catalogue
+from capacity.file_system_checks import file_system_catalogue_rules
 from capacity.network_plan import NetworkError, plan_network
 from capacity.pools import plan_pool, size_name
 from capacity.prediction import TooManyTagsError, pool_tags
@@ -58,6 +59,7 @@ def catalogue_rules(draft: Draft, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _region(draft, catalogue)
     yield from _autoscaler(draft)
     yield from _system_pool(draft, catalogue)
+    yield from file_system_catalogue_rules(draft, catalogue)
     for key, pool in draft.pools():
         yield from _pool(draft, key, pool, catalogue)
 

@@ -39,15 +39,6 @@ Kubernetes' own."""
 PORTWORX_METADATA_GIB = 64
 """The disk for Portworx's own records on each storage node (its operator's default on Azure)."""
 
-MANAGED_LUSTRE_STEP_TIB: Mapping[str, int] = {
-    "AMLFS-Durable-Premium-40": 48,
-    "AMLFS-Durable-Premium-125": 16,
-    "AMLFS-Durable-Premium-250": 8,
-    "AMLFS-Durable-Premium-500": 4,
-}
-"""TiB by which an Azure Managed Lustre of each SKU grows, also its smallest size (the answers of Azure's SKU API that
-kubernetes-sigs/azurelustre-csi-driver v0.4.0 tests with, `pkg/azurelustre/azurelustre_test.go`)."""
-
 _LUSTRE_SUBNETS = ((16, 27), (40, 26), (92, 25), (196, 24), (400, 23))
 """TiB at most, and the prefix of the subnet that takes them (Azure's page "Azure Managed Lustre prerequisites")."""
 
@@ -173,14 +164,6 @@ def plan_lustre(size_gib: int) -> LustrePlan:
             return LustrePlan(size_tib, prefix)
     most, prefix = _LUSTRE_SUBNETS[-1]
     return LustrePlan(size_tib, prefix - math.ceil(math.log2(size_tib / most)))
-
-
-def least_nodes(settings: FileSystem) -> int:
-    """Storage machines at least: each copy, and each of Ceph's monitors, is on one of its own.
-
-    Portworx keeps its records on three.
-    """
-    return settings.replicas if settings.backend == "gluster" else max(settings.replicas, CEPH_MONITORS)
 
 
 def most_osds(size: VmSize) -> int:

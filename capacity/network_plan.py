@@ -196,7 +196,9 @@ def _free_range(prefix: int, taken: tuple[IPv4Network, ...]) -> IPv4Network | No
     for private in PRIVATE:
         if private.prefixlen > prefix:
             continue
-        for candidate in reversed(list(private.subnets(new_prefix=prefix))):
+        step = 1 << (32 - prefix)
+        for start in range(int(private.broadcast_address) + 1 - step, int(private.network_address) - 1, -step):
+            candidate = IPv4Network((start, prefix))
             if not any(candidate.overlaps(other) for other in (*taken, *FORBIDDEN)):
                 return candidate
     return None
