@@ -27,9 +27,11 @@ from components.live import read_live_cluster, refusals
 from components.naming import cluster_name, resource_group_name
 from components.network import Network
 from components.node_pool import NodePool, physical_name
+from components.pachyderm import Pachyderm
 from components.placement import PlacementRights
 from components.registry import Registry
 from components.resource_group import ResourceGroup
+from components.update_guard import UpdateGuard
 from infra.aliases import without_version_aliases
 from stacks.settings import Deployer, Stack
 
@@ -81,6 +83,7 @@ class Platform(pulumi.ComponentResource):
         plan = plan_network(settings)
         _refuse_what_destroys(environment, settings, pools, plan)
 
+        guard = UpdateGuard()
         group = ResourceGroup("platform", environment=environment, opts=child)
         network = Network(
             "network",
@@ -106,6 +109,8 @@ class Platform(pulumi.ComponentResource):
             node_subnet_id=network.node_subnet_id,
             outbound_addresses=network.outbound_addresses,
             identity=identity,
+            # AKS's own autoscaler keeps its counts itself.
+            hooks=None if managed else guard.cluster,
             opts=child,
         )
         registry = Registry(
@@ -145,6 +150,7 @@ class Platform(pulumi.ComponentResource):
                     tags={**environment.tags, "trainyard-pool": key},
                 ),
                 managed_scaling=managed,
+                hooks=guard.pools,
                 needs=placement.ready,
                 opts=child,
             )
@@ -197,6 +203,18 @@ class Platform(pulumi.ComponentResource):
             provider=access.provider,
             opts=child,
         )
+        pachyderm = settings.storage.pachyderm and Pachyderm(
+            "pachyderm",
+            environment=environment,
+            resource_group=group.name,
+            settings=settings.storage.pachyderm,
+            container=blob.containers[settings.storage.pachyderm.container],
+            pools=pools,
+            data=data,
+            cluster=cluster,
+            provider=access.provider,
+            opts=child,
+        )
         datasets = Datasets(
             "datasets",
             environment=environment,
@@ -246,7 +264,9 @@ class Platform(pulumi.ComponentResource):
             "storageAccounts": {**files.accounts, **blob.accounts},
             "datasets": datasets.outputs,
             "autoscaler": settings.autoscaler.mode,
-            "keptOnDestroy": data.kept_things([*files.kept, *blob.kept, *(shared.kept if shared else ())]),
+            "keptOnDestroy": data.kept_things(
+                [*files.kept, *blob.kept, *(one for part in (shared, pachyderm) if part for one in part.kept)]
+            ),
         }
         self.register_outputs({})
 

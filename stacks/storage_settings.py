@@ -145,6 +145,14 @@ class Pachyderm(Settings):
 
     container: Annotated[str, Field(description="A container of storage.blob that holds its data.")]
     database_gib: Annotated[int, Field(ge=8, le=4096, description="GiB of the PostgreSQL's disk."), NUMBER] = 64
+    license_secret: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?$",
+            description="A Kubernetes Secret of yours in the namespace pachyderm with the key enterprise-license-key: "
+            "Pachyderm 2.11 has users and passwords with a licence only.",
+        ),
+    ] = None
 
 
 class Storage(Settings):

@@ -32,7 +32,8 @@ STACKS: dict[str, dict[str, Any]] = {
             "blob": {
                 "dynamic": True,
                 "containers": {"raw": {}, "tree": {"hierarchical": True}, "posix": {"protocol": "nfs"}},
-            }
+            },
+            "pachyderm": {"container": "raw"},
         }
     },
 }
