@@ -23,7 +23,7 @@ from sandbox.home import Home
 from sandbox.processes import ProcessError, Processes
 from sandbox.progress import Progress, elapsed
 from sandbox.setup import SetupError, cache_folder, locked
-from sandbox.summary import aligned, summary
+from sandbox.summary import aligned, kept_things, summary
 from sandbox.tool_builds import BuildError
 
 _LOG_LINES = 40
@@ -63,7 +63,11 @@ def down(home: Home, stack: str) -> int:
             if engine.holds_anything:
                 _started(home, stack, look_for_tools=False)
                 print(f"destroying stack {stack}", flush=True)
+                kept = kept_things(engine.outputs())
                 engine.destroy()
+                if kept:
+                    print("\n".join(["kept on Azure, as storage.deleteData is false:", *(f"  {one}" for one in kept)]))
+                    print("here the simulated Azure goes too, with what was kept; `make stop` keeps it")
         stopped = _stop(home)
         parts.remove(home)
     print(f"the sandbox is gone ({len(stopped)} processes stopped)")

@@ -66,9 +66,20 @@ def pool_table(pools: Mapping[str, Mapping[str, Any]], nodes: Sequence[Mapping[s
 
 
 def storage_lines(outputs: Mapping[str, Any]) -> list[str]:
-    """Shares and StorageClasses, where the stack has any."""
-    named = (("Shares", "shares"), ("StorageClasses", "storageClasses"), ("Storage accounts", "storageAccounts"))
+    """Shares, containers, the file system's claim and StorageClasses, where the stack has any."""
+    named = (
+        ("Shares", "shares"),
+        ("Containers", "containers"),
+        ("File system", "fileSystem"),
+        ("StorageClasses", "storageClasses"),
+        ("Storage accounts", "storageAccounts"),
+    )
     return [f"{title}: {_listed(outputs[key])}" for title, key in named if outputs.get(key)]
+
+
+def kept_things(outputs: Mapping[str, Any]) -> list[str]:
+    """What a destroy of the stack leaves on Azure, in words; nothing where data is deleted or nothing was deployed."""
+    return [str(one) for one in outputs.get("keptOnDestroy", [])]
 
 
 def chart_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
