@@ -16,6 +16,9 @@ from stacks.settings import Autoscaler
 AZURE_TAGS = 50
 """Tags that Azure allows on a resource."""
 
+DISCOVERY_TAG = "cluster-autoscaler-enabled"
+"""The tag by which a self-hosted autoscaler finds the scale sets that it looks after."""
+
 AKS_OWN_TAGS = 16
 """Room left for the tags that AKS itself puts on a scale set: 14 in the PUT of one of AKS 1.32.9, thirteen
 `aks-managed-*` and `compute.aks.billing`, and two to spare for features that add one."""
@@ -100,7 +103,7 @@ def pool_tags(
     """
     found = (
         {
-            "cluster-autoscaler-enabled": "true",
+            DISCOVERY_TAG: "true",
             "cluster-autoscaler-name": autoscaler_name,
             "min": str(plan.settings.min),
             "max": str(plan.settings.max),

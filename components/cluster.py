@@ -42,6 +42,7 @@ class Cluster(pulumi.ComponentResource):
         node_subnet_id: where nodes get their addresses.
         outbound_addresses: under which nodes leave; a public API server that is not open to all must let them in.
         identity: whose rights on the subnet must be there first.
+        hooks: look at what runs before an update is sent (`components/update_guard.py`).
     """
 
     id: pulumi.Output[str]
@@ -64,6 +65,7 @@ class Cluster(pulumi.ComponentResource):
         node_subnet_id: pulumi.Input[str],
         outbound_addresses: Sequence[pulumi.Input[str]],
         identity: ClusterIdentity,
+        hooks: pulumi.ResourceHookBinding | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("trainyard:components:Cluster", name, None, opts)
@@ -111,6 +113,7 @@ class Cluster(pulumi.ComponentResource):
                 protect=wanted.protect,
                 depends_on=identity.ready,
                 ignore_changes=["agentPoolProfiles"],
+                hooks=hooks,
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="60m"),
             ),
         )

@@ -31,6 +31,7 @@ class NodePool(pulumi.ComponentResource):
         node_subnet_id: where nodes get their addresses.
         tags: all of the pool's, with those that the autoscaler reads (`capacity.prediction.pool_tags`).
         managed_scaling: whether AKS's own autoscaler keeps the count between min and max; never in a storage pool.
+        hooks: look at what runs before an update is sent (`components/update_guard.py`).
         needs: what must be there first, as rights on a capacity reservation.
     """
 
@@ -49,6 +50,7 @@ class NodePool(pulumi.ComponentResource):
         node_subnet_id: pulumi.Input[str],
         tags: dict[str, str],
         managed_scaling: bool,
+        hooks: pulumi.ResourceHookBinding | None = None,
         needs: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class NodePool(pulumi.ComponentResource):
                 parent=self,
                 depends_on=list(needs),
                 ignore_changes=["count"],
+                hooks=hooks,
                 # The provider's own default is the other way round, and would leave jobs without machines.
                 delete_before_replace=False,
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="60m"),

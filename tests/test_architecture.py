@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "recovery": {"arm", "capacity", "stacks"},
     "storage_bench": {"capacity", "stacks"},
     "sandbox": {"arm", "capacity", "stacks"},
+    "scaling": {"arm", "capacity", "stacks"},
 }
 """Package to the packages of ours that it may import, itself aside."""
 
