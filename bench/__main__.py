@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from bench.declarations import write_declarations
+from bench.policies import Measured, measure
 from bench.pools import stack_file, values
 from components.environment import Environment
 from sandbox.environment import process_environment
@@ -81,6 +82,8 @@ def main() -> int:
                 for program in (*[ours] * (OURS_A_ROUND - 1), bare, ours):
                     timings.setdefault((program.name, count), []).append(program.preview())
             print(f"round {turn} of {rounds}", file=sys.stderr, flush=True)
+        judged = {count: Measured(ours.folder, ours.environment) for count, (_, ours, _) in programs.items()}
+        missed = measure(home, judged, Path(folder) / "cache")
     best = {key: min(seconds) for key, seconds in timings.items()}
     print(f"{'pools':>5} {'resources':>9} {'program s':>10} {'bare s':>8} {'ratio':>6}   (fastest, median)")
     for count, (resources, ours, bare) in programs.items():
@@ -90,7 +93,7 @@ def main() -> int:
             f"{count:>5} {resources:>9} {mine:>10.2f} {plain:>8.2f} {mine / plain:>6.2f}"
             f"   ({middle[0]:.2f}, {middle[1]:.2f})"
         )
-    return _verdict(best)
+    return _verdict(best) or int(bool(missed))
 
 
 def _verdict(best: dict[tuple[str, int], float]) -> int:
