@@ -5,7 +5,8 @@ Owns what is said and in which order. Does not own the room: `comment.py` decide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from preview.callouts import callouts
@@ -13,7 +14,8 @@ from preview.changes import Change, Changes, Kind, find_changes, shown
 from preview.cost_section import cost_section
 from preview.costs import find_costs
 from preview.events import Violation
-from preview.markdown import code, cut, fenced, plain, table
+from preview.markdown import code, cut, fenced, plain, prose, table
+from preview.markdown import message as told
 from preview.quota import quota_section
 from preview.record import Record
 from preview.verdict import WORDS, errors_of, verdict
@@ -25,6 +27,7 @@ _VALUES = 60
 """Lines of one resource in the diff; more of them say less."""
 
 _NAMES = 6
+_ROWS = 8
 _UNREACHABLE = ("cluster is unreachable", "unable to load schema information from the API server", "connection refused")
 
 
@@ -84,12 +87,16 @@ def _called_out(told: Sequence[str], most: int) -> list[str]:
 
 
 def _error_section(errors: Sequence[str], most: int) -> list[str]:
+    """The errors: sentences as a list, which wraps; tracebacks and the like as they are."""
     if not errors:
         return []
-    lines = [cut(line, 400) for error in errors for line in error.splitlines()]
+    lines = [cut(line, 1000) for error in errors for line in error.splitlines() if line.strip()]
     room = 3 * most
     more = [f"… and {len(lines) - room} more lines, in the job summary"] if len(lines) > room else []
-    return ["**What went wrong:**", fenced([*lines[:room], *more], "text")]
+    if any(re.match(r"\s*(File \"|Traceback|at |\^|[-+] )", line) for line in lines):
+        return ["**What went wrong:**", fenced([*lines[:room], *more], "text")]
+    listed = [f"- {prose(line.removeprefix('error:').strip())}" for line in [*lines[:room], *more]]
+    return ["\n".join(["**What went wrong:**", "", *listed])]
 
 
 def _policy_section(record: Record, most: int) -> list[str]:
@@ -112,29 +119,46 @@ def _policy_section(record: Record, most: int) -> list[str]:
 def _violation(level: str, policy: str, message: str, ones: Sequence[Violation]) -> str:
     mark = "❌" if level == "mandatory" else "⚠️"
     names = list(dict.fromkeys(one.resource.split("::", 3)[-1] for one in ones if one.resource.count("::") >= 3))
-    told = "<br>".join(plain(line, 900) for line in message.splitlines() if line.strip())
     where = f" ({_listed(names)})" if names and len(ones) < 100 else f" ({len(ones)} resources)" if names else ""
-    return f"- {mark} {code(policy)}{where}: {told}"
+    return f"- {mark} {code(policy)}{where}: {told(message)}"
 
 
 def _count_section(changes: Changes, complete: bool, most: int) -> list[str]:
+    """What happens to the resources of each kind of component; columns in which nothing happens are left out."""
     if not changes.listed:
         return []
     by_component: dict[str, list[Change]] = {}
     for change in changes.listed:
         by_component.setdefault(change.component[0], []).append(change)
-    rows: list[list[str]] = []
-    for type_, ones in sorted(by_component.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:most]:
-        names = list(dict.fromkeys(one.component[1] for one in ones))
-        counts = [sum(one.kind == kind for one in ones) for kind in COLUMNS]
-        rows.append([f"{plain(type_, 80)} {_listed(names)}", *(f"{count:,}" if count else "" for count in counts)])
-    if len(by_component) > most:
-        rows.append([f"… and {len(by_component) - most} more kinds", "", "", "", ""])
-    totals = [len(changes.of(kind)) for kind in COLUMNS]
-    rows.append([f"all; {changes.unchanged:,} unchanged", *(f"**{count:,}**" if count else "" for count in totals)])
-    head = ["Component", *(f"{_MARKS[kind]} {WORDS[kind].removeprefix('to ')}" for kind in COLUMNS)]
+    ordered = sorted(by_component.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    shown, rest = ordered[: min(most, _ROWS)], ordered[min(most, _ROWS) :]
+    kinds: list[Kind] = [kind for kind in COLUMNS if changes.of(kind)]
+    rows = [
+        [f"{plain(type_, 80)} {_listed(_in_order(one.component[1] for one in ones))}", *_counts(ones, kinds)]
+        for type_, ones in shown
+    ]
+    if rest:
+        names = ", ".join(plain(type_, 60) for type_, _ in rest[:_NAMES])
+        more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
+        rows.append([f"{names}{more}", *_counts([one for _, ones in rest for one in ones], kinds)])
+    rows.append([f"all; {changes.unchanged:,} unchanged", *(f"**{one}**" for one in _counts(changes.listed, kinds))])
+    head = ["Component", *(f"{_MARKS[kind]} {WORDS[kind].removeprefix('to ')}" for kind in kinds)]
     partly = [] if complete else ["Only what was registered before the preview failed:"]
-    return [*partly, table(head, rows, right=(1, 2, 3, 4))]
+    return [*partly, table(head, rows, right=range(1, len(head)))]
+
+
+def _counts(ones: Sequence[Change], kinds: Sequence[Kind]) -> list[str]:
+    counts = (sum(one.kind == kind for one in ones) for kind in kinds)
+    return [f"{count:,}" if count else "" for count in counts]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Each name once, `p2` before `p10`."""
+
+    def key(name: str) -> list[str]:
+        return [part.zfill(20) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+    return sorted(dict.fromkeys(names), key=key)
 
 
 def _listed(names: Sequence[str]) -> str:

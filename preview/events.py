@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from preview.redact import redact, scrub
+from preview.redact import HIDDEN, redact, scrub
 
 KEPT_EVENTS = ("preludeEvent", "resourcePreEvent", "diagnosticEvent", "policyEvent", "summaryEvent")
 ROOT = "pulumi:pulumi:Stack"
@@ -174,13 +174,19 @@ def _add_step(found: Events, body: Mapping[str, Any]) -> None:
             type=_text(body, "type") or type_,
             name=name,
             parent=_text(new, "parent") or _text(old, "parent"),
-            old=cast("dict[str, Any]", redact(old.get("inputs") or {})) if old else None,
-            new=cast("dict[str, Any]", redact(new.get("inputs") or {})) if new else None,
+            old=_inputs(old) if old else None,
+            new=_inputs(new) if new else None,
             keys=tuple(str(key) for key in cast("list[Any]", body.get("keys") or [])),
             diff=diff,
             retained=old.get("retainOnDelete") is True,
         )
     )
+
+
+def _inputs(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A resource's inputs without secrets; all of them may be one."""
+    found = redact(state.get("inputs") or {})
+    return _mapping(found) if isinstance(found, dict) else {"inputs": HIDDEN}
 
 
 def _add_diagnostic(found: Events, body: Mapping[str, Any]) -> None:

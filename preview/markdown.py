@@ -29,6 +29,37 @@ def plain(text: str, most: int = 1000) -> str:
     return re.sub(r"^(?=[-+=>.]|\d+[.)])", "\\\\" if line[:1] in "-+=" else "", line)
 
 
+def prose(text: str, most: int = 1000) -> str:
+    """A sentence in which backticks mark commands and names: those become code, the rest is `plain`."""
+    parts = cut(text, most).split("`")
+    if len(parts) % 2 == 0:
+        return plain(text, most)
+    told = [code(part, most) if index % 2 else _inner(part, most) for index, part in enumerate(parts)]
+    return "".join(told).strip()
+
+
+def _inner(text: str, most: int) -> str:
+    """A part of a sentence, its spaces at both ends kept."""
+    kept = plain(text, most)
+    before = " " if text[:1].isspace() and kept else ""
+    return before + kept + (" " if text[-1:].isspace() and text.strip() else "")
+
+
+def message(text: str, most: int = 1000) -> str:
+    """A message of several lines below a list's entry; its own dashes become entries of their own."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = ""
+    listing = False
+    for line in lines:
+        if line.startswith("- "):
+            told += f"\n  - {prose(line[2:], most)}"
+            listing = True
+        else:
+            told += f"{'<br>' if told and not listing else chr(10) + '  ' if told else ''}{prose(line, most)}"
+            listing = False
+    return told
+
+
 def code(text: str, most: int = 200) -> str:
     """A code span that holds any text, also one with backticks, in or out of a table."""
     line = " ".join(_CONTROL.sub("", text).split()) or " "

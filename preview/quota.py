@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from preview.markdown import code, counted, folded, plain, table
+from preview.markdown import counted, folded, plain, table
 
 _SHOWN = 8
 
@@ -22,7 +22,7 @@ class Headroom:
         name: family as Azure spells it, or what the quota is of.
         used: by others in the subscription.
         needed: by this stack at its maximum, surge counted.
-        limit: None where it could not be read.
+        limit: None where there is none.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Headroom:
     @property
     def left(self) -> int | None:
         """vCPUs that would stay free; negative: short."""
-        return None if self.limit is None else self.limit - self.used - self.needed
+        return None if self.limit is None or self.limit < 0 else self.limit - self.used - self.needed
 
 
 def read_headroom(report: Mapping[str, Any] | None) -> tuple[list[Headroom], list[str]]:
@@ -47,9 +47,11 @@ def read_headroom(report: Mapping[str, Any] | None) -> tuple[list[Headroom], lis
 def quota_section(report: Mapping[str, Any] | None) -> list[str]:
     """Markdown: the tightest quotas, the others folded; nothing without a report."""
     rows, unverified = read_headroom(report)
+    facts = (report or {}).get("facts")
     parts: list[str] = []
     if rows:
-        parts += ["**Quota** in vCPUs, every pool at its maximum with upgrade surge:", _table(rows[:_SHOWN])]
+        whence = f" (facts: {plain(facts, 200)})" if isinstance(facts, str) and facts else ""
+        parts += [f"**Quota** in vCPUs, every pool at its maximum with upgrade surge{whence}:", _table(rows[:_SHOWN])]
         if len(rows) > _SHOWN:
             parts.append(
                 folded(f"{counted(len(rows) - _SHOWN, 'more family', 'more families')}", _table(rows[_SHOWN:]))
@@ -62,17 +64,19 @@ def quota_section(report: Mapping[str, Any] | None) -> list[str]:
 
 
 def _table(rows: list[Headroom]) -> str:
-    cells = [[code(row.name), f"{row.needed:,}", f"{row.used:,}", _limit(row.limit), _left(row.left)] for row in rows]
+    cells = [
+        [plain(row.name, 100), f"{row.needed:,}", f"{row.used:,}", _limit(row.limit), _left(row.left)] for row in rows
+    ]
     return table(["Quota", "needed", "used by others", "limit", "left"], cells, right=(1, 2, 3, 4))
 
 
 def _limit(limit: int | None) -> str:
-    return "not read" if limit is None else "none" if limit < 0 else f"{limit:,}"
+    return "none" if limit is None or limit < 0 else f"{limit:,}"
 
 
 def _left(left: int | None) -> str:
     if left is None:
-        return "?"
+        return "enough"
     return f"**short by {-left:,}**" if left < 0 else f"{left:,}"
 
 

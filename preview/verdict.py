@@ -14,7 +14,7 @@ from preview.record import Record
 
 WORDS: dict[Kind, str] = {"create": "to create", "update": "to change", "replace": "to replace", "delete": "to delete"}
 _ENGINE_ONLY = ("preview failed", "an unhandled error occurred", "update failed", "preview has failed")
-_FATES: tuple[tuple[Kind, str], ...] = (("replace", "replaced"), ("delete", "deleted"))
+FATES: tuple[tuple[Kind, str], ...] = (("replace", "replaced"), ("delete", "deleted"))
 
 
 def verdict(record: Record, changes: Changes, errors: Sequence[str], costs: Costs | None, told: Sequence[str]) -> str:
@@ -43,7 +43,7 @@ def _first(errors: Sequence[str]) -> str:
     """The first error on one line; a line that only announces others takes the next one along."""
     lines = [line.strip() for error in errors for line in error.splitlines() if line.strip()]
     told = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
-    return plain(told.removeprefix("error:").strip(), 300)
+    return plain(told.removeprefix("error:").strip(), 200)
 
 
 def _summary(changes: Changes) -> str:
@@ -51,17 +51,22 @@ def _summary(changes: Changes) -> str:
     said = [f"**{len(of):,} {WORDS[kind]}**" for kind in KINDS if (of := changes.of(kind))]
     if not said:
         return "**no changes.**"
-    absent = " or ".join(word for kind, word in _FATES if not changes.of(kind))
+    absent = " or ".join(word for kind, word in FATES if not changes.of(kind))
     return f"{', '.join(said)}{f'; nothing is {absent}' if absent else ''}."
 
 
 def _lost(changes: Changes, record: Record) -> str:
-    pools = [one for one in changes.listed if one.type == AGENT_POOL and one.kind in ("replace", "delete")]
+    pools = [one for one in changes.listed if one.type == AGENT_POOL]
+    fates = [
+        f"{counted(len(ones), 'pool')} {word}"
+        for kind, word in FATES
+        if (ones := [one for one in pools if one.kind == kind])
+    ]
+    if not fates:
+        return "**Storage or more is replaced or deleted, see below.**"
     machines, work = machines_lost(changes, record.live)
-    if not pools:
-        return "**Storage is replaced or deleted, see below.**"
-    ends = f", {counted(machines, 'machine')}, {counted(work, 'running job')}" if machines else ""
-    return f"**{counted(len(pools), 'pool')} replaced or deleted{ends}.**"
+    ends = f" with {counted(machines, 'machine')} and {counted(work, 'running job')}" if machines else ""
+    return f"**{', '.join(fates)}{ends}.**"
 
 
 def _money(costs: Costs | None) -> list[str]:
