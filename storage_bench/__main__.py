@@ -64,7 +64,7 @@ def _run(settings: RunSettings, given: argparse.Namespace) -> None:
         judge(settings, kubectl, given.toleration)
         print(f"the cluster would take the Job {settings.name}; nothing was made")
         return
-    file = run(settings, kubectl, tolerations=given.toleration, again=given.again, say=_say)
+    file = run(settings, kubectl, tolerations=given.toleration, again=given.again, keep=given.keep, say=_say)
     print(f"wrote {file}: make docs-storage puts it beside the computed figures")
 
 
@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--toleration", action="append", default=[], help="key=value:Effect, besides GPU and spot")
         if name == "run":
             command.add_argument("--again", action="store_true", help="take away an earlier Job of these settings")
+            command.add_argument("--keep", action="store_true", help="leave the Job for a look; it holds the claim")
             command.add_argument("--dry-run", action="store_true", help="let the cluster judge the Job, make nothing")
     return parser
 

@@ -19,8 +19,8 @@ RUN_LABEL = "trainyard/storage-bench"
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 """The Job controller's own label on its pods: another one for each Job, also of the same name."""
 
-KEPT_SECONDS = 24 * 3600
-"""How long a finished Job and its logs stay, unless taken away before."""
+KEPT_SECONDS = 3600
+"""How long the Job of an interrupted call stays after its end: its pods keep the claim from being deleted."""
 
 
 def job(settings: RunSettings, tolerations: Sequence[str] = ()) -> dict[str, Any]:

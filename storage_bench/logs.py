@@ -51,6 +51,7 @@ class PodOutput:
         node: the node it ran on, as it said.
         patterns: those that came to an end.
         problem: why there is no more, empty if it got to its end.
+        unreachable: whether the output could not be fetched, so that it may exist.
     """
 
     pod: str
@@ -58,6 +59,7 @@ class PodOutput:
     node: str
     patterns: Mapping[Pattern, PodPattern]
     problem: str
+    unreachable: bool = False
 
 
 class BadOutputError(ValueError):

@@ -1,7 +1,8 @@
 """One benchmark run on a cluster: make the Job or find it, wait, collect, aggregate, write.
 
 Owns the order of the steps and what is said meanwhile. An interrupt leaves the Job running; the same call goes on
-with it. Results are written only if every pod delivered every pattern.
+with it. Results are written only if every pod delivered every pattern. A Job that has given all it can give is taken
+away: pods, finished ones too, keep their claim from being deleted, and so a stack from being destroyed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def run(
     *,
     tolerations: Sequence[str] = (),
     again: bool = False,
+    keep: bool = False,
     say: Say = print,
     folder: Path = FOLDER,
     poll_seconds: float = POLL_SECONDS,
@@ -44,6 +46,7 @@ def run(
         kubectl: on the claim's namespace.
         tolerations: further taints that the pods tolerate.
         again: take away an earlier Job of the same settings first.
+        keep: leave the Job and its pods for a look.
         say: progress, a line at a time.
         folder: where results lie.
         poll_seconds: between looks at the cluster.
@@ -62,13 +65,21 @@ def run(
         say(f"found the Job {settings.name} of an earlier call with these settings and go on with it (--again: anew)")
     finished = _wait(settings, kubectl, say, poll_seconds)
     pods = kubectl.labelled("pods", f"{RUN_LABEL}={settings.name}")
+    nodes = {name: kubectl.get("node", name) or {} for name in sorted({_node(pod) for pod in pods} - {""})}
     outputs = [_output(kubectl, pod) for pod in pods]
     try:
         measured = aggregate(outputs, settings.patterns, settings.pods)
     except NoResultError as problem:
-        raise RunError(_no_result(settings, kubectl, str(problem), pods)) from problem
-    nodes = [node for pod in pods if (node := kubectl.get("node", pod["spec"]["nodeName"]))]
-    file = write_measurement(settings, measured, _surroundings(kubectl, claim, nodes, outputs, finished), folder)
+        simulated = [name for name, node in nodes.items() if _is_simulated(node)]
+        # Output that could not be fetched may be had by a second call; output that is not there may not.
+        lost = not any(one.unreachable for one in outputs) or bool(simulated)
+        if lost and not keep:
+            kubectl.delete("job", settings.name)
+        raise RunError(_no_result(settings, str(problem), simulated, stays=keep or not lost)) from problem
+    around = _surroundings(kubectl, claim, list(nodes.values()), outputs, finished)
+    file = write_measurement(settings, measured, around, folder)
+    if not keep:
+        kubectl.delete("job", settings.name)
     for one in measured:
         say(_line(one))
     return file
@@ -141,25 +152,34 @@ def _output(kubectl: Kubectl, pod: Mapping[str, Any]) -> PodOutput:
     try:
         return read_pod(name, kubectl.logs(name))
     except KubectlError as problem:
-        return PodOutput(name, "", "", {}, f"its output cannot be had: {problem}")
+        return PodOutput(name, "", "", {}, f"its output cannot be had: {problem}", unreachable=True)
 
 
-def _no_result(settings: RunSettings, kubectl: Kubectl, problem: str, pods: Sequence[Mapping[str, Any]]) -> str:
-    names = {pod["spec"].get("nodeName") for pod in pods} - {None}
-    nodes = [node for name in sorted(names) if (node := kubectl.get("node", str(name)))]
-    simulated = [
-        node["metadata"]["name"] for node in nodes if "kwok.x-k8s.io/node" in node["metadata"].get("annotations", {})
-    ]
-    why = ""
+def _node(pod: Mapping[str, Any]) -> str:
+    """The node a pod is on, empty if it was never placed."""
+    return pod["spec"].get("nodeName", "")
+
+
+def _is_simulated(node: Mapping[str, Any]) -> bool:
+    return "kwok.x-k8s.io/node" in node.get("metadata", {}).get("annotations", {})
+
+
+def _no_result(settings: RunSettings, problem: str, simulated: Sequence[str], *, stays: bool) -> str:
+    lines = [f"no result, and none is written: {problem}"]
     if simulated:
-        why = (
-            f"\n{', '.join(simulated)}: simulated nodes (kwok), which run no container. Storage is measured on a real "
+        lines.append(
+            f"{', '.join(simulated)}: simulated nodes (kwok), which run no container. Storage is measured on a real "
             "cluster only; the Job itself was accepted and scheduled."
         )
-    return (
-        f"no result, and none is written: {problem}{why}\nThe Job stays for a look: kubectl -n {settings.namespace} "
-        f"describe job {settings.name}; the same call with --again runs anew"
-    )
+    if stays:
+        lines.append(
+            "The Job stays, and while it does the claim cannot be deleted: "
+            f"kubectl -n {settings.namespace} describe job {settings.name}. "
+            "The same call tries once more to read it; with --again it runs anew"
+        )
+    else:
+        lines.append("The Job was taken away (--keep leaves it for a look); the same call runs anew")
+    return "\n".join(lines)
 
 
 def _surroundings(
@@ -172,7 +192,7 @@ def _surroundings(
     volume = kubectl.get("persistentvolume", claim["spec"].get("volumeName", "")) or {}
 
     def labels(name: str) -> str:
-        return ", ".join(sorted({node["metadata"].get("labels", {}).get(name, "") for node in nodes} - {""}))
+        return ", ".join(sorted({node.get("metadata", {}).get("labels", {}).get(name, "") for node in nodes} - {""}))
 
     return Surroundings(
         date=date,

@@ -26,3 +26,5 @@ def test_pods_that_run_no_container_give_no_figures(platform: Stack, shell: Shel
     said = shell(f"{COMMAND.format(verb='run')} --again 2>&1 || true")
     assert "no result, and none is written" in said
     assert "simulated nodes (kwok)" in said
+    left = shell('eval "$(make -s env)"; kubectl get jobs,pods -l trainyard/job=storage-bench --output name')
+    assert not left.split(), "pods that stay keep the claim, and so the stack, from being destroyed"

@@ -180,9 +180,18 @@ class Cluster:
         return self.output[pod]
 
 
-def measured(cluster: Cluster, folder: Path, *, again: bool = False, said: list[str] | None = None) -> Path:
+class Unreachable(Cluster):
+    """A cluster whose nodes do not answer."""
+
+    def logs(self, pod: str) -> str:
+        raise KubectlError(f"Error from server: {pod}: dial tcp: i/o timeout")
+
+
+def measured(
+    cluster: Cluster, folder: Path, *, again: bool = False, keep: bool = False, said: list[str] | None = None
+) -> Path:
     say = (said if said is not None else []).append
-    return run(SETTINGS, cast("Kubectl", cluster), again=again, say=say, folder=folder, poll_seconds=0)
+    return run(SETTINGS, cast("Kubectl", cluster), again=again, keep=keep, say=say, folder=folder, poll_seconds=0)
 
 
 def real_output() -> dict[str, str]:
@@ -191,7 +200,7 @@ def real_output() -> dict[str, str]:
 
 def test_a_run_makes_the_job_waits_and_writes_what_was_measured_and_where(tmp_path: Path):
     cluster, said = Cluster(real_output()), list[str]()
-    written = json.loads(measured(cluster, tmp_path, said=said).read_text())
+    written = json.loads(measured(cluster, tmp_path, keep=True, said=said).read_text())
     assert len(cluster.made) == 1
     assert "2 running of 2" in said
     assert set(written["patterns"]) == set(ORDER)
@@ -203,14 +212,14 @@ def test_a_run_makes_the_job_waits_and_writes_what_was_measured_and_where(tmp_pa
 
 def test_a_second_call_goes_on_with_the_first_ones_job(tmp_path: Path):
     cluster, said = Cluster(real_output(), made=[{}]), list[str]()
-    measured(cluster, tmp_path, said=said)
+    measured(cluster, tmp_path, keep=True, said=said)
     assert cluster.made == [{}], "no second Job"
     assert "go on with it" in said[0]
 
 
 def test_again_takes_the_old_job_away_first(tmp_path: Path):
     cluster = Cluster(real_output(), made=[{}])
-    measured(cluster, tmp_path, again=True)
+    measured(cluster, tmp_path, again=True, keep=True)
     assert cluster.deleted == [f"job {SETTINGS.name}"]
     assert cluster.made != [{}]
 
@@ -221,6 +230,21 @@ def test_pods_without_output_on_simulated_nodes_give_no_figures_and_are_named(tm
         measured(cluster, tmp_path)
     assert "pod-0: printed nothing" in str(raised.value)
     assert not list(tmp_path.iterdir()), "nothing is written"
+    assert cluster.deleted, "pods keep their claim from being deleted, finished ones too"
+
+
+def test_output_that_could_not_be_fetched_is_kept_for_a_second_call(tmp_path: Path):
+    cluster = Unreachable(real_output())
+    with pytest.raises(RunError, match="The Job stays"):
+        measured(cluster, tmp_path)
+    assert not cluster.deleted
+
+
+def test_a_run_takes_its_job_away_unless_it_is_to_stay(tmp_path: Path):
+    taken, kept = Cluster(real_output()), Cluster(real_output())
+    measured(taken, tmp_path)
+    measured(kept, tmp_path, keep=True)
+    assert (taken.deleted, kept.deleted) == ([f"job {SETTINGS.name}"], [])
 
 
 def test_a_claim_of_one_node_is_refused_before_anything_is_made(tmp_path: Path):
