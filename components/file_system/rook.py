@@ -34,6 +34,16 @@ class Rook(SharedFileSystem):
         namespace = self._namespace(ceph.NAMESPACE, plan.pool)
         operator = self._release(ceph.ROOK, ceph.NAMESPACE, ceph.operator_values(plan), namespace)
         drivers = self._release(ceph.DRIVERS, ceph.NAMESPACE, ceph.driver_values(plan, self._every_pool()), operator)
+        profile = self._custom(
+            "client-profile",
+            api_version=ceph.CSI_API,
+            kind="ClientProfile",
+            named=(ceph.NAMESPACE, ceph.NAMESPACE),
+            spec=ceph.profile_spec(),
+            opts=pulumi.ResourceOptions.merge(
+                self._kept_after(operator, drivers), pulumi.ResourceOptions(ignore_changes=["spec"])
+            ),
+        )
         disks = self._disk_class(ceph.DISK_CLASS)
         cluster = self._custom(
             "cluster",
@@ -42,7 +52,7 @@ class Rook(SharedFileSystem):
             named=(ceph.NAMESPACE, ceph.NAMESPACE),
             spec=ceph.cluster_spec(plan, dashboard=settings.dashboard),
             opts=pulumi.ResourceOptions.merge(
-                self._kept_after(operator, drivers, disks),
+                self._kept_after(profile, disks),
                 pulumi.ResourceOptions(
                     hooks=grows_only(
                         f"{name}-cluster-grows",

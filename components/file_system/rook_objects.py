@@ -21,7 +21,7 @@ from components.file_system.base import Chart, on_pool, specs
 NAMESPACE = "rook-ceph"
 """The operator's and the cluster's; the CSI drivers' names and the StorageClasses' `clusterID` begin with it."""
 
-API = "ceph.rook.io/v1"
+API, CSI_API = "ceph.rook.io/v1", "csi.ceph.io/v1"
 ROOK = Chart("rook-ceph", "v1.20.6", "https://charts.rook.io/release")
 DRIVERS = Chart("ceph-csi-drivers", "1.0.4", "https://ceph.github.io/ceph-csi-operator")
 """Of the same release as the ceph-csi-operator that Rook's chart brings."""
@@ -164,6 +164,26 @@ def _claimed_storage(plan: FileSystemPlan) -> dict[str, Any]:
 def _local_storage() -> dict[str, Any]:
     """OSDs on the machines' own NVMe disks. `useAllNodes` is every node that the placement allows: the storage pool."""
     return {"useAllNodes": True, "useAllDevices": False, "devicePathFilter": LOCAL_NVME}
+
+
+def profile_spec() -> dict[str, Any]:
+    """The ClientProfile that the CSI drivers know the cluster by, as Rook writes it.
+
+    Rook would make it itself and leave it behind, and the CSI operator holds it by a finalizer: the namespace would
+    never go, once that operator is gone (Rook's page on teardown deletes it by hand). So the stack makes it first, and
+    takes it away while the operator is there.
+    """
+    return {
+        "cephConnectionRef": {"name": NAMESPACE},
+        **{
+            field: {
+                "cephCsiSecrets": {
+                    "controllerPublishSecret": {"name": f"rook-csi-{kind}-provisioner", "namespace": NAMESPACE}
+                }
+            }
+            for field, kind in (("cephFs", "cephfs"), ("rbd", "rbd"))
+        },
+    }
 
 
 def file_system_spec(plan: FileSystemPlan, *, keep: bool) -> dict[str, Any]:
