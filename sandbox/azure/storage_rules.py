@@ -19,6 +19,9 @@ _SERVICES = ("microsoft.storage", "microsoft.storage.global")
 def check_account_features(kind: str, properties: Body) -> None:
     """Hierarchical namespace and NFSv3 on blobs.
 
+    `supportsHttpsTrafficOnly` may be on: it speaks of REST alone, and Azure's blob CSI driver makes its NFS accounts with
+    it (kubernetes-sigs/blob-csi-driver d81635217). It is NFS on *files* that cannot have it.
+
     Args:
         properties: as they will be, defaults included.
     """
@@ -42,13 +45,6 @@ def check_account_features(kind: str, properties: Body) -> None:
             "An account with NFSv3 may not be open to all networks, as NFS has no sign-in: set "
             "networkAcls.defaultAction to Deny.",
             "properties.networkAcls.defaultAction",
-        )
-    if properties.get("supportsHttpsTrafficOnly"):
-        raise bad_request(
-            "InvalidRequestPropertyValue",
-            "The value 'True' is not allowed for property isNfsv3Enabled with supportsHttpsTrafficOnly on, with which "
-            "no client can mount: set it to false.",
-            "properties.supportsHttpsTrafficOnly",
         )
 
 

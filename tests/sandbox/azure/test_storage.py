@@ -173,7 +173,7 @@ def test_a_container_is_public_only_where_the_account_allows_it(azure: Azure) ->
 NFS_ON_BLOBS: dict[str, Any] = {
     "isHnsEnabled": True,
     "isNfsV3Enabled": True,
-    "supportsHttpsTrafficOnly": False,
+    "supportsHttpsTrafficOnly": True,
     "networkAcls": {"defaultAction": "Deny"},
 }
 
@@ -184,13 +184,11 @@ def refused_account(azure: Azure, code: str, kind: str = "StorageV2", **properti
     return azure.refused(azure.put(path, body), 400, code)
 
 
-def test_nfs_on_blobs_needs_a_hierarchy_a_closed_network_and_plain_http(azure: Azure) -> None:
+def test_nfs_on_blobs_needs_a_hierarchy_and_a_closed_network(azure: Azure) -> None:
     flat: Any = {**NFS_ON_BLOBS, "isHnsEnabled": False}
     assert "hierarchical" in refused_account(azure, "InvalidRequestPropertyValue", **flat)
     open_to_all: Any = {key: value for key, value in NFS_ON_BLOBS.items() if key != "networkAcls"}
     refused_account(azure, "NetworkAclsDefaultActionMisconfigured", **open_to_all)
-    secure: Any = {**NFS_ON_BLOBS, "supportsHttpsTrafficOnly": True}
-    assert "mount" in refused_account(azure, "InvalidRequestPropertyValue", **secure)
     path = account(azure, **NFS_ON_BLOBS)
     assert azure.get(path).json()["properties"]["isNfsV3Enabled"] is True
     opened = azure.call("PATCH", path, {"properties": {"networkAcls": {"defaultAction": "Allow"}}})
