@@ -53,6 +53,7 @@ check: setup ## lint, format, types, and that what is generated is fresh
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/pyright
+	@$(VENV)/zizmor --offline --quiet --no-progress .github/workflows
 	@$(VENV)/python -m sandbox.lock --check
 	@$(VENV)/python -m policy.docs --check
 	@$(VENV)/python -c 'from stacks.schema import TARGET, rendered; \
