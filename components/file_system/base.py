@@ -234,18 +234,23 @@ def grows_only(
     """
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
-        before, after = measured(args.old_inputs or {}), measured(args.new_inputs or {})
-        refused = [
-            f"{key} {before[key]} to {after[key]}"
-            for key in before
-            if key in after and (after[key] < before[key] or (fixed and after[key] != before[key]))
-        ]
+        refused = shrinking(measured(args.old_inputs or {}), measured(args.new_inputs or {}), fixed=fixed)
         if refused:
-            raise pulumi.RunError(f"{args.name}: {', '.join(refused)} is refused, and nothing was changed: {remedy}")
+            raise pulumi.RunError(f"{args.name}: {refused} is refused, and nothing was changed: {remedy}")
 
     return pulumi.ResourceHookBinding(
         before_update=[pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))]
     )
+
+
+def shrinking(before: Mapping[str, int], after: Mapping[str, int], *, fixed: bool = False) -> str:
+    """Quantities that become less, or with `fixed` other than they were, in words; empty where there is none."""
+    refused = [
+        f"{key} {before[key]} to {after[key]}"
+        for key in before
+        if key in after and (after[key] < before[key] or (fixed and after[key] != before[key]))
+    ]
+    return ", ".join(refused)
 
 
 def gib(quantity: object) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.platform import Platform
+from tests.components.file_systems import SIZES, settings
 from tests.components.recorder import Made, Recorder, record
 from tests.components.stacks import environment, stack
 
@@ -17,6 +18,7 @@ WITHOUT_TAGS = {
     "azure-native:containerservice:MaintenanceConfiguration",
     "azure-native:managedidentity:FederatedIdentityCredential",
     "azure-native:network:PrivateDnsZoneGroup",
+    "azure-native:network:VirtualNetworkPeering",
     "azure-native:storage:BlobContainer",
     "azure-native:storage:BlobServiceProperties",
     "azure-native:storage:FileServiceProperties",
@@ -27,6 +29,7 @@ STACKS: dict[str, dict[str, Any]] = {
     "managed": {"autoscaler": {"mode": "managed"}},
     "private": {"cluster": {"private": True, "kubernetesVersion": "1.33"}},
     "no shares": {"storage": {"files": {"dynamic": False}}},
+    **{backend: settings({"backend": backend, "sizeGib": size}) for backend, size in SIZES.items()},
     "containers": {
         "storage": {
             "blob": {
