@@ -27,6 +27,15 @@ PICTURES = {
     "hundred-pools": ["pools100"],
     "several": ["raised", "refused", "no_yaml"],
 }
+HEIGHTS = {
+    "first": 775,
+    "maximum-raised": 1390,
+    "size-changed": 1590,
+    "pool-and-share-removed": 760,
+    "program-error": 400,
+}
+"""Pixels; other comments are cut at 1,300."""
+
 OPENED = {"maximum-raised", "size-changed"}
 """Pictures with the folds open."""
 
@@ -61,14 +70,14 @@ def main() -> int:
             run_url="https://github.com/example/platform/actions/runs/1",
             commit="5d087e3aa1",
         ).comment
-        picture(comment, out / f"{name}.png", opened=name in OPENED)
+        picture(comment, out / f"{name}.png", HEIGHTS.get(name, 1300), opened=name in OPENED)
         print(
             f"{name}: {len(comment.encode()):,} bytes of Markdown, {(out / f'{name}.png').stat().st_size:,} of picture"
         )
     return 0
 
 
-def picture(comment: str, target: Path, *, opened: bool) -> None:
+def picture(comment: str, target: Path, height: int, *, opened: bool) -> None:
     """Photograph one comment."""
     body = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(comment)
     body = body.replace("<p>[!CAUTION]</p>", '<p><b class="title">Caution</b></p>').replace("[!CAUTION]\n", "")
@@ -85,7 +94,6 @@ def picture(comment: str, target: Path, *, opened: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_text(page, encoding="utf-8")
-        height = 700 if len(body) < 9000 else 1300
         subprocess.run(
             [
                 "chromium",
