@@ -63,6 +63,16 @@ class _Reader:
             if _kind(one.type) == "StorageClass" and _text(one.inputs, "provisioner") == _DISK_DRIVER
         }
 
+        # A volume names its account as text, which the share itself does not before the account exists.
+        volumes = [
+            _mapping(_mapping(_mapping(one.inputs.get("spec")).get("csi")).get("volumeAttributes"))
+            for one in resources
+            if _kind(one.type) == "PersistentVolume"
+        ]
+        self._mounted_from = {
+            _text(one, "shareName"): _text(one, "storageAccount") for one in volumes if "shareName" in one
+        }
+
     def items(self) -> list[Item]:
         return [item for one in self._resources for item in self._of(one)]
 
@@ -126,7 +136,8 @@ class _Reader:
         accounts = [
             one for one in self._resources if re.match(r"azure-native:storage[:/].*:?StorageAccount$", one.type)
         ]
-        named = [one for one in accounts if _text(one.inputs, "accountName") == _text(share.inputs, "accountName")]
+        name = self._mounted_from.get(_text(share.inputs, "shareName")) or _text(share.inputs, "accountName")
+        named = [one for one in accounts if _text(one.inputs, "accountName") == name]
         if not named:
             # Before an account exists its name is unknown. NFS needs HTTPS-only off, and a premium account.
             nfs = _text(share.inputs, "enabledProtocols") == "NFS"
