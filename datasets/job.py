@@ -94,10 +94,10 @@ def job(dataset: Declared, files: Mapping[str, str]) -> Json:
             f"--dataset={dataset.name}",
             f"--target={MOUNT_PATH if claim else dataset.target['container']}",
             f"--path={dataset.target.get('path', '')}",
-            f"--port={PORT}",
         ],
         "env": [
             {"name": "PYTHONPATH", "value": CODE_PATH},
+            {"name": "TRAINYARD_RECEIVER_PORT", "value": str(PORT)},
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
             {"name": "PYTHONUNBUFFERED", "value": "1"},
         ],

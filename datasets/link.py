@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from datasets.cluster import Cluster
 from datasets.job import PORT
-from datasets.problems import UNREACHABLE, CommandError
+from datasets.problems import FAILED, UNREACHABLE, CommandError
 
 Json = dict[str, Any]
 _START_SECONDS = 30
@@ -138,6 +138,7 @@ class Link:
         self._kept = threading.local()
         self._heard = time.monotonic()
         self._closed = False
+        self._told = ""
         self.token = ""
 
     def ask(
@@ -186,7 +187,7 @@ class Link:
         with connection.getresponse() as reply:
             answer = cast(Json, json.loads(reply.read() or b"{}"))
             status = reply.status
-        self._heard = time.monotonic()
+        self._heard, self._told = time.monotonic(), ""
         if status >= 400:
             if answer.get("kind") == "unreachable":
                 raise PodGoneError(str(answer["error"]))  # the storage, for the moment: the same remedy
@@ -229,7 +230,15 @@ class Link:
                     f"the receiver in the cluster was not heard of for {silent:.0f} s: {error}\nWhat is complete "
                     f"stays. Repeat the command to go on",
                 )
+            told = str(error) or type(error).__name__
+            if "forbidden" in told.lower():
+                raise CommandError(
+                    FAILED,
+                    f"the upload's pod may not be reached: {told}\nYou need the right to create pods/portforward",
+                )
+            if told != self._told:
+                self._say(f"no connection ({told}); connecting again")
+                self._told = told
             if self._forward is not None and self._broken == seen:
-                self._say(f"the connection broke ({error or type(error).__name__}); connecting again")
                 self._forward.close()
                 self._forward = None

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sandbox import certificates
+from sandbox import certificates, kwok_kinds
 from sandbox.home import REPOSITORY, Home
 from sandbox.processes import Part, ProcessError, Processes, accepts
 from sandbox.setup import locked
@@ -43,6 +43,8 @@ def start(home: Home) -> list[str]:
         for stage in (NAMES[:1], NAMES[1:2], NAMES[2:]):
             started += [name for name in stage if processes.start(parts[name])]
             processes.wait_ready([parts[name] for name in stage])
+            if "api-server" in stage:
+                kwok_kinds.install(home)
     return started
 
 
@@ -76,6 +78,7 @@ def write_configuration(home: Home) -> None:
     webhook = _kubeconfig(home, "authorizer", {"token": home.config.internal_token})
     webhook["clusters"][0]["cluster"]["server"] = f"{home.azure_url}/sandbox/authorize"
     _write(_webhook_config(home), webhook)
+    _write(_egress_config(home), _egress(home))
     _write(home.kubeconfig, _kubeconfig(home, "trainyard-sandbox", {"exec": _kubelogin(home)}))
 
 
@@ -146,6 +149,10 @@ def _parts(home: Home) -> dict[str, Part]:
                 "authorization-webhook-cache-authorized-ttl": "5s",
                 "authorization-webhook-cache-unauthorized-ttl": "1s",
                 "profiling": "false",
+                # To the nodes as on AKS: through a tunnel, whose other end is in sandbox.nodes.
+                "egress-selector-config-file": _egress_config(home),
+                "kubelet-client-certificate": client.cert,
+                "kubelet-client-key": client.key,
             },
             lambda: _says_ok(home, f"{home.api_server_url}/readyz"),
             port=ports["api_server"],
@@ -197,6 +204,9 @@ def _parts(home: Home) -> dict[str, Part]:
                 "kubeconfig": home.admin_kubeconfig,
                 "config": KWOK_CONFIG,
                 "server-address": f"127.0.0.1:{ports['kwok']}",
+                "tls-cert-file": server.cert,
+                "tls-private-key-file": server.key,
+                "enable-crds": ",".join(kwok_kinds.KINDS),
             },
             lambda: _says_ok(home, f"http://127.0.0.1:{ports['kwok']}/healthz"),
             port=ports["kwok"],
@@ -250,6 +260,24 @@ def _kubelogin(home: Home) -> dict[str, Any]:
         "provideClusterInfo": False,
         "installHint": 'the sandbox\'s own kubelogin is on PATH after: eval "$(make -s env)"',
     }
+
+
+def _egress(home: Home) -> dict[str, Any]:
+    """How the API server reaches nodes and pods."""
+    client = certificates.pair(home, "etcd-client")
+    tls = {"caBundle": str(home.ca_cert), "clientCert": str(client.cert), "clientKey": str(client.key)}
+    tcp = {"url": f"https://127.0.0.1:{home.config.ports['node_tunnel']}", "tlsConfig": tls}
+    return {
+        "apiVersion": "apiserver.k8s.io/v1beta1",
+        "kind": "EgressSelectorConfiguration",
+        "egressSelections": [
+            {"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"tcp": tcp}}}
+        ],
+    }
+
+
+def _egress_config(home: Home) -> Path:
+    return home.tls / "egress.json"
 
 
 def _webhook_config(home: Home) -> Path:

@@ -29,6 +29,7 @@ PARTS = (
     "blob",
     "network",
     "azurite",
+    "node_tunnel",
 )
 """Everything that listens, each on a loopback port of its own."""
 _PORTS = range(12000, 32000)

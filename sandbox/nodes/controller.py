@@ -11,9 +11,11 @@ from sandbox.kubeconfig import read_kubeconfig
 from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.addons import AddonManager
 from sandbox.nodes.azure_client import AzureClient, AzureError
+from sandbox.nodes.local_containers import LocalContainers
 from sandbox.nodes.machines import Fleet
 from sandbox.nodes.mounts import Mounts
 from sandbox.nodes.node_controller import NodeController
+from sandbox.nodes.node_tunnel import NodeTunnel
 from sandbox.nodes.objects import Json, text
 from sandbox.nodes.provisioner import Provisioner
 from sandbox.nodes.surroundings import Surroundings
@@ -45,6 +47,8 @@ class Controller:
         self._volumes = Provisioner(self._client, self._azure, nodes, lambda: self._fleet, home.config.role_delay)
         volumes = (self._volumes.claims, self._volumes.volumes)
         self._mounts = Mounts(self._client, pods, csi_nodes, *volumes)
+        self._containers = LocalContainers(home, self._client, pods, around)
+        self._tunnel = NodeTunnel(home)
         self._watched = (nodes, pods, csi_nodes, *self._addons.watched.values(), *volumes)
 
     async def run(self) -> None:
@@ -56,6 +60,8 @@ class Controller:
             ("addons", self._addons.run),
             ("volumes", self._volumes.run),
             ("mounts", self._mounts.run),
+            ("containers", self._containers.run),
+            ("tunnel", self._tunnel.run),
             *((f"watch {number}", watched.run) for number, watched in enumerate(self._watched)),
         ]
         try:

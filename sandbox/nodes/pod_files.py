@@ -28,7 +28,7 @@ def files_in(pod: Json, container: Json, folder: PurePosixPath, config_maps: Con
         source = volumes.get(mount["name"], {}).get("configMap")
         if source is None:
             continue
-        content = _volume_files(str(mount["name"]), source, config_maps)
+        content = volume_files(str(mount["name"]), source, config_maps)
         place = PurePosixPath(mount["mountPath"])
         if place == folder and not mount.get("subPath"):
             files.update(content)
@@ -37,7 +37,12 @@ def files_in(pod: Json, container: Json, folder: PurePosixPath, config_maps: Con
     return files
 
 
-def _volume_files(volume: str, source: Json, config_maps: ConfigMaps) -> dict[str, str]:
+def volume_files(volume: str, source: Json, config_maps: ConfigMaps) -> dict[str, str]:
+    """The files of one ConfigMap volume, path in it to text.
+
+    Raises:
+        LookupError: the ConfigMap, or a key of it that the volume names, does not exist; as the kubelet says it.
+    """
     name = str(source["name"])
     data = config_maps.get(name)
     if data is None:

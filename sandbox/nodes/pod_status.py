@@ -62,6 +62,27 @@ def not_started(pod: Json, container: Json, verdict: Verdict, now: datetime) -> 
     }
 
 
+def ended(pod: Json, code: int, reason: str, now: datetime) -> Json:
+    """Show that a pod's containers have ended for good."""
+    statuses: list[Json] = []
+    for one in items(pod, "status", "containerStatuses"):
+        start = text(one, "state", "running", "startedAt") or _stamp(now)
+        over = {"exitCode": code, "reason": reason, "startedAt": start, "finishedAt": _stamp(now)}
+        statuses.append({**one, "ready": False, "started": False, "state": {"terminated": over, "running": None}})
+        statuses[-1]["state"]["waiting"] = None
+    told = "PodCompleted" if code == 0 else "PodFailed"
+    return {
+        "status": {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "conditions": [
+                new_condition("Ready", "False", told, "", now),
+                new_condition("ContainersReady", "False", told, "", now),
+            ],
+            "containerStatuses": statuses,
+        }
+    }
+
+
 def is_started(pod: Json) -> bool:
     """Whether the pod was let run."""
     return condition(pod, STARTED).get("status") == "True"
