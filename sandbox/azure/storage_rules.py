@@ -19,8 +19,8 @@ _SERVICES = ("microsoft.storage", "microsoft.storage.global")
 def check_account_features(kind: str, properties: Body) -> None:
     """Hierarchical namespace and NFSv3 on blobs.
 
-    `supportsHttpsTrafficOnly` may be on: it speaks of REST alone, and Azure's blob CSI driver makes its NFS accounts with
-    it (kubernetes-sigs/blob-csi-driver d81635217). It is NFS on *files* that cannot have it.
+    `supportsHttpsTrafficOnly` may be on: it speaks of REST alone, and Azure's blob CSI driver makes its NFS accounts
+    with it (kubernetes-sigs/blob-csi-driver d81635217). It is NFS on *files* that cannot have it.
 
     Args:
         properties: as they will be, defaults included.

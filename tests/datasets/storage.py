@@ -73,7 +73,8 @@ class Storage:
         counted = Counter[str]()
         for method, path, status in _REQUEST.findall(self.log.read_text()):
             # A dash: stored, but nobody was left to hear it.
-            if method == "PUT" and status in ("201", "-") and "restype=container" not in path and ".trainyard" not in path:
+            own = "restype=container" in path or ".trainyard" in path
+            if method == "PUT" and status in ("201", "-") and not own:
                 kind = re.search(r"comp=(\w+)", path)
                 counted[kind[1] if kind else "put"] += 1
         return counted
