@@ -10,6 +10,7 @@ operator would rightly refuse to delete a file system with volumes in it, and wa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ from components.volumes import NAMESPACE
 from stacks.storage_settings import FileSystem
 
 POOL_LABEL = "trainyard/pool"
+_BYTES = {"": 1} | {unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
 _SLOW = "40m"
 """Machines may have to start, disks to be attached and daemons to find each other before an object is there or gone."""
 
@@ -254,8 +256,12 @@ def shrinking(before: Mapping[str, int], after: Mapping[str, int], *, fixed: boo
 
 
 def gib(quantity: object) -> int:
-    """A quantity that this program wrote, as `1024Gi`, as a number."""
-    return int(str(quantity).removesuffix("Gi"))
+    """A quantity in whole GiB. The API server writes `1024Gi` as `1Ti`, and the state then holds that."""
+    found = re.fullmatch(r"(\d+)([KMGTPE]i)?", str(quantity))
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity that this program or the API server writes")
+    number, unit = found.groups()
+    return int(number) * _BYTES[unit or ""] // _BYTES["Gi"]
 
 
 def on_pool(plan: FileSystemPlan) -> dict[str, Any]:

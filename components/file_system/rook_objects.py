@@ -16,7 +16,7 @@ from capacity.file_system_plan import (
     FileSystemPlan,
     Toleration,
 )
-from components.file_system.base import Chart, on_pool, specs
+from components.file_system.base import Chart, gib, on_pool, specs
 
 NAMESPACE = "rook-ceph"
 """The operator's and the cluster's; the CSI drivers' names and the StorageClasses' `clusterID` begin with it."""
@@ -245,7 +245,7 @@ def disks_of(inputs: Mapping[str, Any]) -> dict[str, int]:
     for device_set in inputs["spec"]["storage"].get("storageClassDeviceSets", ()):
         [template] = device_set["volumeClaimTemplates"]
         found["disks from"] = int(device_set["count"])
-        found["GiB a disk from"] = int(template["spec"]["resources"]["requests"]["storage"].removesuffix("Gi"))
+        found["GiB a disk from"] = gib(template["spec"]["resources"]["requests"]["storage"])
     return found
 
 

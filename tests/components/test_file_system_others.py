@@ -252,6 +252,16 @@ def test_a_claim_may_grow_and_not_shrink() -> None:
     assert shrinking({"GiB from": 1024}, {}) == "", "what was not there before, or is not there now, is no size"
 
 
+@pytest.mark.parametrize(("quantity", "expected"), [("1024Gi", 1024), ("1Ti", 1024), ("4Pi", 4 << 20), (1 << 40, 1024)])
+def test_a_quantity_is_read_as_the_api_server_writes_it(quantity: object, expected: int) -> None:
+    assert gib(quantity) == expected
+
+
+def test_what_is_no_quantity_is_not_taken_for_one() -> None:
+    with pytest.raises(ValueError, match=r"1\.5Ti"):
+        gib("1.5Ti")
+
+
 def test_a_refusal_comes_in_preview_and_says_what_to_do() -> None:
     bindings: list[pulumi.ResourceHookBinding] = []
 
