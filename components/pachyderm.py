@@ -23,6 +23,7 @@ Chart values and templates: pachyderm/pachyderm `etc/helm/pachyderm`; go-cdk v0.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Mapping
 
@@ -152,9 +153,12 @@ class Pachyderm(pulumi.ComponentResource):
         return core.v1.Secret(
             f"{self._label}-{what}",
             metadata={"name": secret_name, "namespace": namespace.metadata.name},
-            string_data={key: pulumi.Output.secret(value) for key, value in values.items()},
+            # The provider turns stringData into data, and what is ignored must be called as the state has it.
+            data={
+                key: pulumi.Output.secret(base64.b64encode(value.encode()).decode()) for key, value in values.items()
+            },
             # Each run makes new random texts; only those of the first are ever used.
-            opts=pulumi.ResourceOptions.merge(self._objects, pulumi.ResourceOptions(ignore_changes=["stringData"])),
+            opts=pulumi.ResourceOptions.merge(self._objects, pulumi.ResourceOptions(ignore_changes=["data"])),
         )
 
     def _closed(self, namespace: core.v1.Namespace) -> networking.v1.NetworkPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -39,12 +40,12 @@ def release(made: Recorder) -> Made:
 
 def secrets(made: Recorder) -> dict[str, dict[str, str]]:
     found = {one.name: one for one in made.of_type("kubernetes:core/v1:Secret")}
-    return {name: _plain(one.inputs["stringData"]) for name, one in found.items()}
+    return {name: _plain(one.inputs["data"]) for name, one in found.items()}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, str]:
     assert SECRET in values, "a secret is not marked as one"
-    return dict(values["value"])
+    return {key: base64.b64decode(value).decode() for key, value in values["value"].items()}
 
 
 def test_the_chart_is_pinned_and_given_no_password_and_no_key(made: Recorder) -> None:
@@ -63,7 +64,7 @@ def test_the_chart_is_pinned_and_given_no_password_and_no_key(made: Recorder) ->
 
 
 def test_every_secret_that_the_chart_asks_for_by_name_has_the_keys_it_reads(made: Recorder) -> None:
-    held = {one.inputs["metadata"]["name"]: set(_plain(one.inputs["stringData"])) for one in _secret_objects(made)}
+    held = {one.inputs["metadata"]["name"]: set(_plain(one.inputs["data"])) for one in _secret_objects(made)}
     values = release(made).inputs["values"]
     database = values["global"]["postgresql"]
     assert database["postgresqlExistingSecretKey"] in held[database["postgresqlExistingSecretName"]]
@@ -86,7 +87,7 @@ def test_secrets_are_long_differ_and_stay_as_they_first_were(made: Recorder) -> 
     for name, held in secrets(made).items():
         assert all(again[name][key] != value for key, value in held.items()), f"{name} is the same in every stack"
     for one in _secret_objects(made):
-        assert one.ignore_changes == ["stringData"], f"{one.name} would change at every deployment"
+        assert one.ignore_changes == ["data"], f"{one.name} would change at every deployment"
 
 
 def test_who_logs_in_by_password_needs_a_random_one(made: Recorder) -> None:
