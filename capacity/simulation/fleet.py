@@ -94,7 +94,7 @@ class Fleet:
         plan = self.plans[key]
         if demand.pool_class and plan.settings.pool_class != demand.pool_class:
             return False
-        if demand.gpu_model and (plan.size.gpu_model or "").lower() != demand.gpu_model.lower():
+        if not demand.wants_model(plan.size.gpu_model or ""):
             return False
         return bool(plan.gpus_per_node) == bool(demand.gpus)
 

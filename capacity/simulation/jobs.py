@@ -14,7 +14,8 @@ class Demand:
         memory_kib: KiB.
         gpus: whole GPUs of one pod.
         pool_class: the class of pool it names; empty: any training pool that fits.
-        gpu_model: the GPU it needs, as the catalogue names it, `A100-80GB-PCIe`; empty: any.
+        gpu_model: the GPU it needs, as the catalogue names it, `A100-80GB-PCIe`, or its beginning, `A100`; several
+            with `|` between them; empty: any.
         priority: of its PriorityClass; higher goes first.
     """
 
@@ -24,6 +25,11 @@ class Demand:
     pool_class: str = ""
     gpu_model: str = ""
     priority: int = 0
+
+    def wants_model(self, model: str) -> bool:
+        """Whether GPUs of a model will do."""
+        asked = self.gpu_model.lower().split("|")
+        return not self.gpu_model or any(f"{model.lower()}-".startswith(f"{one}-") for one in asked)
 
     def __str__(self) -> str:
         """As people say it, for reasons and tables."""
