@@ -29,7 +29,17 @@ AZURITE = "azurite"
 _NODE = "node"
 _CODE = ("arm", "capacity", "sandbox", "stacks")
 """The packages that the sandbox's own parts import."""
-NAMES = (AZURITE, AZURE, "storage-network", *control_plane.NAMES, "nodes", "operators", "azure-native", "kubernetes")
+NAMES = (
+    AZURITE,
+    AZURE,
+    "storage-network",
+    *control_plane.NAMES,
+    "nodes",
+    "operators",
+    "autoscaler",
+    "azure-native",
+    "kubernetes",
+)
 """Every part, in the order they start."""
 
 
@@ -164,6 +174,7 @@ def _later(home: Home) -> list[Part]:
         _ours(home, "storage-network", "sandbox.storage_network", ports["network"]),
         _ours(home, "nodes", "sandbox.nodes"),
         _ours(home, "operators", "sandbox.operators"),
+        _ours(home, "autoscaler", "sandbox.autoscaler"),
         _ours(home, "azure-native", "sandbox.providers.azure_native", ports["azure_native"]),
     ]
     if environment.real_kubernetes_provider(home) is None:
