@@ -27,6 +27,7 @@ SOURCES: dict[str, dict[str, str]] = {
     "azure.mgmt.network": {
         "Microsoft.Network/virtualNetworks": "VirtualNetwork",
         "Microsoft.Network/virtualNetworks/subnets": "Subnet",
+        "Microsoft.Network/virtualNetworks/virtualNetworkPeerings": "VirtualNetworkPeering",
         "Microsoft.Network/networkSecurityGroups": "NetworkSecurityGroup",
         "Microsoft.Network/publicIPAddresses": "PublicIPAddress",
         "Microsoft.Network/natGateways": "NatGateway",
