@@ -57,20 +57,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scaling", description=__doc__)
     parser.add_argument("command", choices=["update", "pause", "resume", "status"])
     parser.add_argument("--stack", help="default: the selected one")
-    parser.add_argument("pulumi", nargs="*", help="for `pulumi up`, behind `--`, as `-- --yes`")
-    options = parser.parse_args(arguments)
+    parser.epilog = "what stands behind `--` goes to `pulumi up`, as in `update --stack dev -- --yes`"
+    given, for_pulumi = _split(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(given)
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupt)
     try:
         stack = _self_scaling(_stack(options.stack))
         with _autoscaler(stack) as autoscaler:
-            return _run(options.command, stack, autoscaler, options.pulumi)
+            return _run(options.command, stack, autoscaler, for_pulumi)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except (KubectlError, PoolsError, ScalingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first `--`, and what behind it."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _run(command: str, stack: Stack, autoscaler: Autoscaler, pulumi_arguments: list[str]) -> int:

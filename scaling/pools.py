@@ -62,7 +62,8 @@ class Pools:
     def _store(self, pool: str) -> int:
         """PUT a pool as it is: its count, which is the live one, is what AKS stores."""
         properties = self._get(pool)["properties"]
-        self._resources.begin_create_or_update_by_id(pool, _API_VERSION, {"properties": properties}).result()
+        body = {"properties": properties}
+        self._resources.begin_create_or_update_by_id(pool, body, api_version=_API_VERSION).result()
         return int(properties["count"])
 
     def _get(self, resource: str) -> dict[str, Any]:
