@@ -184,14 +184,20 @@ class SharedFileSystem(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
         annotations: Mapping[str, str] | None = None,
     ) -> CustomResource:
-        """A custom resource; `named` is its namespace and name."""
+        """A custom resource; `named` is its namespace and name.
+
+        Deleted in the background: in the foreground, Pulumi's default, Kubernetes would delete daemons, and the claims
+        of their disks, before the operator has even looked whether anything still needs them.
+        """
         namespace, object_name = named
         return CustomResource(
             f"{self._label}-{name}",
             api_version=api_version,
             kind=kind,
             metadata=meta.ObjectMetaArgs(
-                name=object_name, namespace=namespace, annotations=dict(annotations) if annotations else None
+                name=object_name,
+                namespace=namespace,
+                annotations={"pulumi.com/deletionPropagationPolicy": "background", **(annotations or {})},
             ),
             spec=dict(spec),
             opts=opts,
