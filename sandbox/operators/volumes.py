@@ -99,8 +99,7 @@ class Volumes:
         await driver.remove(volume)
         where = self._view.where(volume)
         left = await self._view.client.delete(where, uid=volume["metadata"]["uid"]) or volume
-        kept = [one for one in finalizers_of(left) if one != FINALIZER]
-        await self._view.change(volume, {"metadata": {"finalizers": kept}})
+        await self._view.let_go(left, FINALIZER)  # where it changed meanwhile, it is looked at again
         log.info("volume %s is gone", volume["metadata"]["name"])
 
 
