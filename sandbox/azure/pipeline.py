@@ -12,7 +12,7 @@ import re
 from typing import Any, cast
 from urllib.parse import quote
 
-from sandbox.azure import checks, schemas
+from sandbox.azure import checks, faults, schemas
 from sandbox.azure.authorization import Authorization
 from sandbox.azure.behaviour import (
     PLATFORM,
@@ -30,6 +30,7 @@ from sandbox.azure.behaviour import (
 from sandbox.azure.errors import ArmError
 from sandbox.azure.ids import RESOURCE_GROUP_TYPE, parse
 from sandbox.azure.operations import Operation, Operations
+from sandbox.azure.scale_sets import living
 from sandbox.azure.store import Resource, Store
 from sandbox.home import Home
 
@@ -69,6 +70,16 @@ class ResourceManager:
             ctx = self.context(caller)
             reply = _route(ctx, request, body)
             return reply if reply is not None else serve_resource(ctx, request, body)
+
+    def fault(self, method: str, raw_path: str, body: Any) -> Body | None:
+        """The fault on order that a request meets (`faults`), counted; None: it meets none."""
+        try:
+            path = parse(raw_path)
+        except ArmError:
+            return None
+        with self.store.transaction():
+            ctx = self.context()
+            return faults.take(ctx, method, path, body, lambda scale_set_id: len(living(ctx, scale_set_id)))
 
     def settle_due(self) -> None:
         """End every long operation whose time has come."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from capacity.catalogue import VmSize, load_catalogue
-from sandbox.azure import quota
-from sandbox.azure.behaviour import Behaviour, Body, Context, Reply, Request, register
+from sandbox.azure import faults, quota
+from sandbox.azure.behaviour import Again, Behaviour, Body, Context, Reply, Request, register
 from sandbox.azure.cluster_network import check_room_for_machines
 from sandbox.azure.container_service import INSTANCE_TYPE, SCALE_SET_TYPE, listed, mapping, private, public
 from sandbox.azure.errors import ArmError, bad_request
@@ -23,6 +23,7 @@ from sandbox.azure.operations import Operation
 from sandbox.azure.store import Resource
 
 DRAIN_SECONDS = 1.0
+_NEVER = 1e9
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -175,10 +176,14 @@ class ScaleSets(Behaviour):
             quota.check_for_compute(ctx, existing.body["location"], size_of(existing), more, spot=is_spot(existing))
             check_room_for_machines(ctx, _subnet_id(existing), more)
         existing.updated_at = ctx.now()
+        existing.properties.pop("provisioningState", None)
         ctx.store.put(existing)
+        fault = faults.take_later(ctx, existing) if more > 0 else None
         resize(ctx, existing, target)
-        seconds = ctx.config.boot_delay if more > 0 else 0.2
-        operation = ctx.operations.start(existing.id, "put", seconds)
+        if fault is None:
+            operation = ctx.operations.start(existing.id, "put", ctx.config.boot_delay if more > 0 else 0.2)
+        else:
+            operation = _doom(ctx, existing, more, fault)
         return Reply(200, self.render(ctx, ctx.store.get(existing.id) or existing), operation)
 
     def patched(self, ctx: Context, request: Request, body: Body, existing: Resource) -> Body:
@@ -190,7 +195,8 @@ class ScaleSets(Behaviour):
         shown = public(resource)
         capacity = len(living(ctx, resource.id))
         busy = ctx.operations.running(resource.id) is not None
-        properties = {**shown["properties"], "provisioningState": "Updating" if busy else "Succeeded"}
+        ended = shown["properties"].get("provisioningState", "Succeeded")
+        properties = {**shown["properties"], "provisioningState": "Updating" if busy else ended}
         return {**shown, "sku": {**shown["sku"], "capacity": capacity}, "properties": properties}
 
     def delete(self, ctx: Context, request: Request, resource: Resource) -> Reply:
@@ -228,9 +234,47 @@ class ScaleSets(Behaviour):
         return Reply(202, None, ctx.operations.start(resource.id, doing, 0.2))
 
     def settle(self, ctx: Context, operation: Operation) -> None:
-        """Drained instances go."""
+        """Drained instances go; machines that cannot be had go or stay behind as failed, and fail the operation.
+
+        Raises:
+            ArmError: the machines that were asked for could not be had.
+            Again: as they could not; what became of them is kept first.
+        """
         for number in operation.data.get("instances", ()):
             ctx.store.remove(f"{operation.resource_id}/virtualMachines/{number}")
+        if "failure" in operation.data:
+            failure = operation.data["failure"]
+            raise ArmError(409, failure["code"], failure["message"])
+        if "doomed" in operation.data:
+            operation.data["failure"] = operation.data.pop("fault")
+            _fail(ctx, operation)
+            raise Again(0)
+
+
+def _doom(ctx: Context, scale_set: Resource, more: int, fault: Body) -> Operation:
+    """Let the youngest machines fail after a while, but for those that the fault grants."""
+    code = fault["answer"]
+    doomed = living(ctx, scale_set.id)[-more:][min(fault["granted"], more) :]
+    for one in doomed:
+        private(one)["readyAt"] = ctx.now() + _NEVER
+        ctx.store.put(one)
+    data = {
+        "doomed": [one.id for one in doomed],
+        "leave": fault["leave"],
+        "fault": {"code": code, "message": faults.MESSAGES[code]},
+    }
+    return ctx.operations.start(scale_set.id, "put", fault["after"], data)
+
+
+def _fail(ctx: Context, operation: Operation) -> None:
+    """Of the machines that could not be had, leave some behind as failed."""
+    doomed = [one for one in map(ctx.store.get, operation.data["doomed"]) if one and not private(one).get("deleting")]
+    for place, one in enumerate(doomed):
+        if place < operation.data["leave"]:
+            private(one)["failure"] = operation.data["failure"]
+            ctx.store.put(one)
+        else:
+            ctx.store.remove(one.id)
 
 
 def _switch(ctx: Context, instance: Resource, *, on: bool) -> None:

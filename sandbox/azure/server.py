@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from sandbox.azure import oauth, resource_types
+from sandbox.azure import faults, oauth, resource_types
 from sandbox.azure.behaviour import Reply, Request
 from sandbox.azure.errors import ArmError
 from sandbox.azure.pipeline import ResourceManager
@@ -79,10 +79,13 @@ class Server:
         raw = await http.read()
         code = ""
         try:
+            await self._meet_fault(http, raw)
             reply = self._answer(http, raw)
         except ArmError as error:
             code = error.code
             reply = Reply(error.status, error.body, headers=error.headers)
+        except ConnectionResetError:
+            raise
         except Exception:
             code = "InternalServerError"
             log.exception("request failed", extra={"fields": {"method": http.method, "path": http.path}})
@@ -92,6 +95,28 @@ class Server:
         quiet = http.path == "/sandbox/health"
         log.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
         return _response(http, reply)
+
+    async def _meet_fault(self, http: web.Request, raw: bytes) -> None:
+        """Stall, drop or refuse the request, where a fault on order says so.
+
+        Raises:
+            ArmError: the fault's answer.
+            ConnectionResetError: the connection was dropped.
+        """
+        path = unquote(http.rel_url.raw_path)
+        if "/providers/" not in path:
+            return
+        method = "GET" if http.method == "HEAD" else http.method
+        fault = self.manager.fault(method, path, _json(raw))
+        if fault is None:
+            return
+        await asyncio.sleep(fault["stall"])
+        if fault["answer"] == "drop" and http.transport is not None:
+            http.transport.abort()
+            raise ConnectionResetError("dropped on order")
+        error = faults.error(fault)
+        if error is not None:
+            raise error
 
     def _answer(self, http: web.Request, raw: bytes) -> Reply:
         if http.path == "/sandbox/health":
