@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from capacity.catalogue import family_key
-from stacks.settings import surge_nodes
+from stacks.surge import surge_nodes
 
 REGION = "cores"
 """The quota of all on-demand machines of a region."""

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from stacks.draft import Draft
 from stacks.kubernetes_names import label_key_fault, label_value_fault, taint_fault, taint_key
 from stacks.problems import PathParts, Problem
-from stacks.settings import POOL_KEY_PATTERN, Gpu, Pool, surge_nodes
+from stacks.settings import POOL_KEY_PATTERN, Gpu, Pool
+from stacks.surge import surge_nodes
 
 MOST_POOLS = 100
 MOST_NODES = 5000

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from stacks.base import Settings
 from stacks.storage_settings import Dataset, Storage
+from stacks.surge import surge_nodes
 from stacks.value_types import NUMBER, PRICE, Cidr, Flag, ObjectId, Surge, Zone, true_or_false
 
 PoolClass = Literal["cpu", "light-gpu", "heavy-gpu", "storage"]
@@ -162,15 +163,6 @@ class Pool(Settings):
     def surge_nodes(self) -> int:
         """Machines that an upgrade may add to the pool at its maximum."""
         return surge_nodes(self.max_surge, self.max) if self.max_surge else 0
-
-
-def surge_nodes(surge: str, nodes: int) -> int:
-    """How many machines `surge` adds to a pool of `nodes`: a number, or a percentage rounded up as AKS does.
-
-    AKS never surges by more than there are nodes to upgrade.
-    """
-    wanted = -(-nodes * int(surge[:-1]) // 100) if surge.endswith("%") else int(surge)
-    return min(wanted, nodes)
 
 
 class SystemPool(Settings):
