@@ -8,10 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from sandbox.autoscaler.api_writes import Pace, Writes
+from sandbox.autoscaler.cluster import Cluster, Memory, node_of
 from sandbox.autoscaler.declared import DeclarationError, Declared, declared
 from sandbox.autoscaler.fleet import Fleet
 from sandbox.autoscaler.groups import DiscoveryError
-from sandbox.autoscaler.loop import Autoscaler, Cluster, Memory, complete, node_of
+from sandbox.autoscaler.loop import Autoscaler
 from sandbox.autoscaler.resource_manager import ArmFailedError, ResourceManager
 from sandbox.home import Home
 from sandbox.kubeconfig import read_kubeconfig
@@ -56,7 +57,7 @@ class Controller:
 
     async def _scale(self) -> None:
         """One run of the autoscaler after the other: whenever it was paused, a new one begins."""
-        await complete(self._cluster)
+        await self._cluster.complete()
         while True:
             told = await self._declared()
             if told is None:
@@ -72,7 +73,8 @@ class Controller:
         azure = ResourceManager(self._home, lambda: self._sign_in(told))
         pace = Pace(told.number("kube-client-qps", _RATE), told.number("kube-client-burst", _BURST))
         writes = Writes(self._client, pace)
-        scaler = Autoscaler(self._client, self._cluster, Fleet(azure, memory.backoff, time.time), writes, memory)
+        fleet = Fleet(azure, memory.backoff, time.time)
+        scaler = Autoscaler(self._client, cluster=self._cluster, fleet=fleet, writes=writes, memory=memory)
         try:
             while await self._declared() == told:
                 began = time.monotonic()

@@ -92,7 +92,7 @@ class ProvisioningRequests:
         Raises:
             ApiError: the server does not take it.
         """
-        await self._put(request, kind, reason, message, now, "True")
+        await self._put(request, _condition(request, kind, reason, message) | {"lastTransitionTime": timestamp(now)})
 
     async def not_now(self, request: Json, message: str, now: float) -> None:
         """Not all its pods can be had: it is tried again in a minute.
@@ -101,18 +101,11 @@ class ProvisioningRequests:
             ApiError: the server does not take it.
         """
         self._tried[text(request, "metadata", "uid")] = now
-        await self._put(request, "Provisioned", "CapacityIsNotFound", message, now, "False")
+        mine = _condition(request, "Provisioned", "CapacityIsNotFound", message)
+        await self._put(request, mine | {"status": "False", "lastTransitionTime": timestamp(now)})
 
-    async def _put(self, request: Json, kind: Result, reason: str, message: str, now: float, status: str) -> None:
-        others = [one for one in items(request, "status", "conditions") if one.get("type") != kind]
-        mine = {
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": timestamp(now),
-            "observedGeneration": section(request, "metadata").get("generation", 1),
-        }
+    async def _put(self, request: Json, mine: Json) -> None:
+        others = [one for one in items(request, "status", "conditions") if one.get("type") != mine["type"]]
         conditions = [*others, mine]
         request.setdefault("status", {})["conditions"] = conditions
         await self._writes.write_status(path(_API, _PLURAL, *key_of(request)), {"status": {"conditions": conditions}})
@@ -132,6 +125,11 @@ class ProvisioningRequests:
 def consumed_by(annotation: str) -> str:
     """The request's name in a pod's annotation."""
     return re.sub(r"^.*/", "", annotation)
+
+
+def _condition(request: Json, kind: Result, reason: str, message: str) -> Json:
+    generation = section(request, "metadata").get("generation", 1)
+    return {"type": kind, "status": "True", "reason": reason, "message": message, "observedGeneration": generation}
 
 
 def _is(request: Json, kind: Result) -> bool:

@@ -11,13 +11,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 
 from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.csi_nodes import drivers_change, new_csi_node, running_drivers
 from sandbox.nodes.machines import Cluster, Fleet, Machine
 from sandbox.nodes.node_objects import change_of, free_addresses, is_managed, new_node
 from sandbox.nodes.objects import Json, is_ready, key_of, owner_kind, text
-from sandbox.nodes.pod_status import offered_devices
+from sandbox.nodes.pod_status import offered_devices, orphaned_status
 from sandbox.nodes.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -166,6 +167,8 @@ class NodeController:
             await self._client.delete(path("v1", "nodes", None, name), uid=node["metadata"]["uid"])
         for pod in self._pods.grouped(name):
             where = path("v1", "pods", *key_of(pod))
+            if text(pod, "status", "phase") not in ("Succeeded", "Failed"):
+                await self._patch(f"{where}/status", orphaned_status(pod, datetime.now(UTC)))
             await self._client.delete(where, grace_seconds=0, uid=pod["metadata"]["uid"])
 
     async def _create(self, where: str, body: Json) -> Json | None:

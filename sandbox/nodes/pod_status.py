@@ -83,6 +83,14 @@ def ended(pod: Json, code: int, reason: str, now: datetime) -> Json:
     }
 
 
+def orphaned_status(pod: Json, now: datetime) -> Json:
+    """Show that a pod's node is gone, as Kubernetes' pod garbage collector does before it deletes the pod."""
+    others = [one for one in items(pod, "status", "conditions") if one.get("type") != "DisruptionTarget"]
+    message = "PodGC: node no longer exists"
+    mine = new_condition("DisruptionTarget", "True", "DeletionByPodGC", message, now)
+    return {"status": {"phase": "Failed", "conditions": [*others, mine]}}
+
+
 def is_started(pod: Json) -> bool:
     """Whether the pod was let run."""
     return condition(pod, STARTED).get("status") == "True"
