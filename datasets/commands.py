@@ -78,7 +78,8 @@ def upload(deployed: Deployed, name: str, options: Options, progress: Progress) 
         progress.end()
         session.close()
     others = f"; {sums['others']} other files lie there, which the source does not have" if sums["others"] else ""
-    progress.say(f"{name} is complete: {sums['files']} files, {amount(sums['bytes'])}, all verified{others}")
+    sent = f" ({amount(sums['sent'])} of them sent now)" if "sent" in sums else ""
+    progress.say(f"{name} is complete: {sums['files']} files, {amount(sums['bytes'])}{sent}, all verified{others}")
 
 
 def verify(deployed: Deployed, name: str, options: Options, progress: Progress) -> None:
@@ -177,13 +178,14 @@ def _refuse_strangers(job: UploadJob, link: Link, progress: Progress) -> None:
 
 
 def _push(link: Link, body: Json, sources: Sources, progress: Progress, workers: int) -> Json:
-    empty = 0
+    empty = sent = 0
     while True:
         _told(lambda: link.post("/session", body))
         turn = Round(link, sources.files, sources.plans, progress, workers)
         try:
-            return _told(turn.run)
+            return {**_told(turn.run), "sent": sent + turn.sent_bytes}
         except LostError:
+            sent += turn.sent_bytes
             empty = 0 if turn.sent_bytes else empty + 1
             if empty > _MOST_EMPTY_ROUNDS:
                 raise CommandError(

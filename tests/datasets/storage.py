@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sandbox.azurite import ensure_azurite
+from sandbox.azurite import Installer
 from sandbox.progress import Progress
 
 ACCOUNTS = ("tyblobtest", "tysourcetest")
@@ -86,11 +86,11 @@ def running_storage(folder: Path) -> Generator[Storage]:
     certificate, key = _certificate(folder)
     log = folder / "requests.log"
     port = _free_port()
-    azurite = ensure_azurite(Progress())
-    command = azurite.command(
-        *("--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder), "--oauth", "basic"),
-        *("--cert", str(certificate), "--key", str(key), "--skipApiVersionCheck"),
-    )
+    azurite = Installer(Progress()).ensure()
+    main = azurite.folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    command = [str(azurite.node), str(main), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    command += ["--location", str(folder), "--oauth", "basic", "--skipApiVersionCheck"]
+    command += ["--cert", str(certificate), "--key", str(key)]
     accounts = ";".join(f"{name}:{KEY}" for name in ACCOUNTS)
     with log.open("wb") as output:
         process = subprocess.Popen(
