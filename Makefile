@@ -16,7 +16,7 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
+.PHONY: data-upload data-verify azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,3 +89,11 @@ docs-policies: setup ## generate docs/policies.md and stacks/policies.schema.jso
 
 azure-snapshot: setup ## save what Azure says of quota, sizes and machines: make azure-snapshot REGIONS="westeurope"
 	@$(VENV)/python -m policy.facts $(REGIONS)
+
+data-upload: setup ## copy a dataset to where the stack wants it, or go on: make data-upload NAME=imagenet STACK=prod
+	@$(if $(STACK),,exports="$$($(SANDBOX) env)" && eval "$$exports" && )\
+		$(VENV)/python -m datasets upload --stack $(or $(STACK),sandbox) $(ARGS) "$(NAME)"
+
+data-verify: setup ## read a dataset back in the cluster and compare it with its manifest
+	@$(if $(STACK),,exports="$$($(SANDBOX) env)" && eval "$$exports" && )\
+		$(VENV)/python -m datasets verify --stack $(or $(STACK),sandbox) $(ARGS) "$(NAME)"
