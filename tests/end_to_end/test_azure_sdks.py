@@ -87,19 +87,25 @@ def test_the_scale_sets_are_listed_and_read_with_their_machines(
     assert found == wanted
 
 
-def test_the_accounts_and_shares_are_listed_and_read(azure: Azure, outputs: dict[str, Any], settings: Settings) -> None:
+def test_accounts_shares_and_containers_are_listed_and_read(
+    azure: Azure, outputs: dict[str, Any], settings: Settings
+) -> None:
     storage = azure.client(StorageManagementClient)
-    group = outputs["resourceGroup"]
+    group = outputs["dataResourceGroup"]
     accounts: set[str] = set(outputs["storageAccounts"].values())
     assert _names(storage.storage_accounts.list()) == accounts
     assert _names(storage.storage_accounts.list_by_resource_group(group)) == accounts
     found: dict[str, int] = {}
+    containers: set[str] = set()
     for account in accounts:
         properties = storage.storage_accounts.get_properties(group, account).as_dict()["properties"]
         assert properties["publicNetworkAccess"] == "Disabled"
         for share in storage.file_shares.list(group, account):
             read = storage.file_shares.get(group, account, share.name).as_dict()["properties"]
             found[share.name] = int(read["shareQuota"])
+        if account.startswith("tyb"):
+            containers |= _names(storage.blob_containers.list(group, account))
+    assert containers == set(settings.storage.blob.containers)
     assert found == {name: share.size_gib for name, share in settings.storage.files.shares.items()}
 
 
