@@ -16,7 +16,7 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: data-upload data-verify azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
+.PHONY: data-upload data-verify demo-scale azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ check: setup ## lint, format, types, and that what is generated is fresh
 bench: setup ## time previews of the program against a bare one, at 4, 20 and 100 pools
 	@$(SANDBOX) start
 	@$(VENV)/python -m bench
+
+demo-scale: setup ## 40 GPU jobs, 0 to 40 machines and back, on the running sandbox: make demo-scale ARGS="--jobs 8"
+	@$(VENV)/python -m sandbox.demo $(ARGS)
 
 previews: setup ## preview all stacks in the sandbox with the policy pack; records and comments: make previews OUT=folder
 	@$(SANDBOX) start

@@ -16,7 +16,7 @@ from datetime import date, timedelta
 import pulumi
 from pulumi_azure_native import containerservice as aks
 
-from capacity.autoscaling.profiles import PROFILES
+from capacity.autoscaling.profiles import profile_of
 from capacity.network_plan import NetworkPlan
 from components.cluster_identity import ClusterIdentity
 from components.environment import Environment
@@ -186,7 +186,7 @@ def _managed_autoscaler(settings: Autoscaler) -> aks.ManagedClusterPropertiesAut
     """The same profile as the self-hosted autoscaler's; AKS's own has no threshold for GPUs."""
     if settings.mode != "managed":
         return None
-    profile = PROFILES[settings.profile]
+    profile = profile_of(settings)
     return aks.ManagedClusterPropertiesAutoScalerProfileArgs(
         expander=settings.expander,
         scan_interval="10s",

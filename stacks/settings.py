@@ -278,6 +278,10 @@ class Autoscaler(Settings):
     expander: Annotated[
         Literal["priority", "least-waste", "most-pods", "random"], Field(description="Which pool grows first.")
     ] = "priority"
+    idle_minutes: Annotated[
+        int | None,
+        Field(ge=1, le=600, description="Minutes before an idle machine goes; default: 5 in batch, 3 in bursty."),
+    ] = None
 
 
 class Registry(Settings):

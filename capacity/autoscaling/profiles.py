@@ -6,7 +6,7 @@ holds them against the list read from the program itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capacity.autoscaling.options import Options
 from stacks.settings import Autoscaler
@@ -35,14 +35,24 @@ PROFILES = {
 }
 
 
-def flags(settings: Autoscaler, cluster: str) -> dict[str, str]:
+def profile_of(settings: Autoscaler) -> Profile:
+    """The profile that a stack names, with its own time for idle machines."""
+    profile = PROFILES[settings.profile]
+    if settings.idle_minutes is None:
+        return profile
+    idle = f"{settings.idle_minutes}m"
+    return replace(profile, unneeded=idle, after_add=idle)
+
+
+def flags(settings: Autoscaler, cluster: str, *, queues: bool = False) -> dict[str, str]:
     """The flags of a stack, without their dashes.
 
     Args:
         settings: profile and expander.
         cluster: the name in the tag `cluster-autoscaler-name` of the scale sets to look after.
+        queues: whether ProvisioningRequests are served; their definition must be in the cluster then.
     """
-    profile = PROFILES[settings.profile]
+    profile = profile_of(settings)
     expander = "priority,least-waste" if settings.expander == "priority" else settings.expander
     values: dict[str, object] = {
         "cloud-provider": "azure",
@@ -66,6 +76,7 @@ def flags(settings: Autoscaler, cluster: str) -> dict[str, str]:
         "leader-elect": "true",
         "leader-elect-resource-namespace": "kube-system",
         "v": 4,
+        **({"enable-provisioning-requests": "true"} if queues else {}),
     }
     return {flag: str(value) for flag, value in values.items()}
 

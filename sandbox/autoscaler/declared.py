@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -125,4 +125,4 @@ async def priorities(client: KubernetesClient) -> Priorities | None:
 
 
 def _made(pod: Json) -> str:
-    return cast(str, text(pod, "metadata", "creationTimestamp"))
+    return text(pod, "metadata", "creationTimestamp")

@@ -196,6 +196,6 @@ def _has_local_storage(pod: Json) -> bool:
     safe = set(annotations_of(pod).get(SAFE_VOLUMES, "").split(","))
     return any(
         volume.get("name") not in safe
-        and ("hostPath" in volume or ("emptyDir" in volume and (volume["emptyDir"] or {}).get("medium") != "Memory"))
+        and ("hostPath" in volume or ("emptyDir" in volume and text(volume, "emptyDir", "medium") != "Memory"))
         for volume in items(pod, "spec", "volumes")
     )

@@ -99,7 +99,7 @@ class Shrinking:
                 for pod in seen.nodes[machine.name].pods
                 if not finished(pod) and owner_kind(pod) != "DaemonSet"
             )
-            before: Counter[Shape] = sum(moved.values(), Counter())
+            before = sum(moved.values(), Counter[Shape]())
             if place_on(seen.rooms(gone), before + wanted):
                 return False
             moved[machine.name] = wanted
