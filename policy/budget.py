@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from capacity.cost import Declared, bill, from_resources, over_budget
 from policy.model import Finding, Rule, Setting, Settings, UnverifiedError
 from policy.stack import StackView, by_region
-from stacks.settings import Budget
+
+if TYPE_CHECKING:
+    from stacks.settings import Budget
 
 _CONFIG = "trainyard:budget"
 
@@ -22,6 +22,9 @@ def _budget(stack: StackView, settings: Settings) -> Iterator[Finding]:
     wanted = _wanted(stack, settings)
     if wanted is None:
         return
+    # Imported here: the settings' models take a while, and most runs have no budget.
+    from capacity.cost import Declared, bill, from_resources, over_budget  # noqa: PLC0415
+
     regions = list(by_region(stack))
     if len(regions) != 1:
         raise UnverifiedError(f"prices differ by region, and the stack has pools in {len(regions)} of them.")
@@ -38,14 +41,16 @@ def _budget(stack: StackView, settings: Settings) -> Iterator[Finding]:
 
 def _wanted(stack: StackView, settings: Settings) -> Budget | None:
     """The pack's own budget, else that of the stack file; None: there is none."""
+    text = stack.config.get(_CONFIG)
+    if not settings["monthlyUsd"] and not text:
+        return None
+    from stacks.settings import Budget  # noqa: PLC0415
+
     if settings["monthlyUsd"]:
         return Budget(monthly_usd=float(settings["monthlyUsd"]), at=settings["at"])
-    text = stack.config.get(_CONFIG)
-    if not text:
-        return None
     try:
-        return Budget.model_validate(json.loads(text))
-    except (ValueError, ValidationError) as wrong:
+        return Budget.model_validate(json.loads(text or ""))
+    except ValueError as wrong:  # pydantic's own error is one
         raise UnverifiedError(
             f"{_CONFIG} cannot be read ({str(wrong).splitlines()[0]}): mend the stack file."
         ) from wrong

@@ -56,7 +56,7 @@ def _wanted(stack: StackView, region: str, pools: Sequence[Pool]) -> Wanted:
     demands: list[Demand] = []
     unclear: list[str] = []
     named: dict[str, Pool] = {}
-    for pool in pools:
+    for pool in sorted(pools, key=lambda one: one.label):  # resources come in any order
         try:
             demand = Demand(
                 pool=pool.label,

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, cast
+from urllib.parse import quote
 
 from policy.facts.azure import AbsentError, Json, UnreadableError, ask, described
 
@@ -103,7 +104,8 @@ class _Requests:
         from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415
         from azure.core.rest import HttpRequest  # noqa: PLC0415
 
-        address = path if path.startswith(f"{self.endpoint}/") else self.endpoint + path
+        following = path.startswith(f"{self.endpoint}/")
+        address = path if following else self.endpoint + quote(path)
         try:
             response: Any = self._client.send_request(
                 HttpRequest("GET", address, params=dict(query)),
