@@ -16,6 +16,7 @@ from capacity.file_system_checks import file_system_catalogue_rules
 from capacity.network_plan import NetworkError, plan_network
 from capacity.pools import plan_pool, size_name
 from capacity.prediction import TooManyTagsError, pool_tags
+from capacity.serve_plan import serve_rules
 from stacks.draft import Draft
 from stacks.loading import load_stack, read_file
 from stacks.problems import PathParts, Problem, SettingsErrors, nearest
@@ -60,6 +61,7 @@ def catalogue_rules(draft: Draft, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _autoscaler(draft)
     yield from _system_pool(draft, catalogue)
     yield from file_system_catalogue_rules(draft, catalogue)
+    yield from serve_rules(draft, catalogue)
     for key, pool in draft.pools():
         yield from _pool(draft, key, pool, catalogue)
 

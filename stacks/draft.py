@@ -37,6 +37,9 @@ STAND_INS: Mapping[str, Any] = {
     "source": "unknown",
     "target": {},
     "monthlyUsd": 1,
+    "image": "unknown",
+    "maxReplicas": 1,
+    "prometheusUrl": "http://unknown",
 }
 """Valid values for required keys whose own are missing or wrong; rules never see them as known."""
 

@@ -21,6 +21,7 @@ from stacks.pool_rules import pool_rules
 from stacks.problems import PREFIX, Problem, SettingsErrors, key_of, shown
 from stacks.settings import Stack
 from stacks.stack_rules import stack_rules
+from stacks.workload_rules import workload_rules
 
 __all__ = ["Rule", "SettingsErrors", "load_stack", "read_file"]
 
@@ -44,7 +45,8 @@ def load_stack(
         raise SettingsErrors([NOTHING_SET])
     draft = read_draft(values, secret_keys)
     found = list(draft.problems)
-    for rule in (stack_rules, pool_rules, blob_rules, budget_rules, dataset_rules, file_system_rules, *rules):
+    own = (stack_rules, pool_rules, blob_rules, budget_rules, dataset_rules, file_system_rules, workload_rules)
+    for rule in (*own, *rules):
         found += [
             problem
             for problem in rule(draft)

@@ -16,6 +16,7 @@ from stacks.base import Settings
 from stacks.storage_settings import Dataset, Storage
 from stacks.surge import surge_nodes
 from stacks.value_types import NUMBER, PRICE, Cidr, Flag, ObjectId, Surge, Zone, true_or_false
+from stacks.workload_settings import GpuMetrics, Queues, Service
 
 PoolClass = Literal["cpu", "light-gpu", "heavy-gpu", "storage"]
 Role = Literal["train", "serve"]
@@ -323,6 +324,11 @@ class Stack(Settings):
         dict[str, Dataset], Field(description="Name to where a dataset comes from and where it lives.")
     ] = {}
     autoscaler: Annotated[Autoscaler, Field(description="Who adds and removes machines, and how.")] = Autoscaler()
+    queues: Annotated[Queues, Field(description="Queues for training jobs.")] = Queues()
+    serve: Annotated[dict[str, Service], Field(description="Name of a service to what it runs and how it scales.")] = {}
+    gpu_metrics: Annotated[
+        GpuMetrics | None, Field(description="Where GPU utilisation is found, for services that scale by it.")
+    ] = None
     registry: Annotated[Registry, Field(description="The container registry.")] = Registry()
     budget: Annotated[Budget | None, Field(description="What the stack may cost a month.")] = None
     tags: Annotated[dict[str, str], Field(description="Azure tags on everything.")] = {}

@@ -8,6 +8,7 @@ from tests.stacks.blob_mistakes import CASES as BLOB_CASES
 from tests.stacks.budget_mistakes import CASES as BUDGET_CASES
 from tests.stacks.dataset_mistakes import CASES as DATASET_CASES
 from tests.stacks.file_system_mistakes import FILE_SYSTEM_CASES
+from tests.stacks.workload_mistakes import CASES as WORKLOAD_CASES
 
 VALID: dict[str, Any] = {
     "location": "westeurope",
@@ -402,4 +403,5 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     *BUDGET_CASES,
     *DATASET_CASES,
     *FILE_SYSTEM_CASES,
+    *WORKLOAD_CASES,
 ]
