@@ -33,16 +33,16 @@ _SEED = 3
 
 
 def synthetic(count: int) -> list[Job]:
-    """Tasks of ten kinds, one in fifty a gang, arriving as fast as 5,000 nodes take them."""
+    """Tasks of ten kinds, one in fifty a gang, arriving almost as fast as 5,000 nodes take them."""
     lots = random.Random(_SEED)
     cpu = [Demand(cores * 1000, 4 * GIB) for cores in (1, 2, 4)]
-    small = [Demand(cores * 1000, gib * GIB, gpus=1) for cores, gib in ((2, 8), (4, 16), (6, 32))]
-    large = [Demand(gpus * 10_000, gpus * 50 * GIB, gpus=gpus) for gpus in (2, 4, 8)]
+    light = [Demand(cores * 1000, gib * GIB, 1, "light-gpu") for cores, gib in ((2, 8), (4, 16), (6, 32))]
+    heavy = [Demand(gpus * 10_000, gpus * 50 * GIB, gpus, "heavy-gpu") for gpus in (1, 1, 2, 2, 4, 8)]
     jobs: list[Job] = []
     at = 0.0
     for number in range(count):
-        at += lots.expovariate(4.5)
-        kinds = lots.choices((cpu, small, large), (30, 60, 10))[0]
+        at += lots.expovariate(3.7)
+        kinds = lots.choices((cpu, light, heavy), (30, 20, 50))[0]
         pods = 4 if lots.random() < 0.02 else 1
         jobs.append(Job(str(number), at, lots.expovariate(1 / 2400), lots.choice(kinds), pods))
     return jobs

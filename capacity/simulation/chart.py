@@ -69,11 +69,9 @@ def _thinned(curve: Curve, seconds: float) -> list[tuple[float, float]]:
 
 
 def _ceiling(value: float) -> float:
-    """A round number no lower than a value."""
-    if value <= 4:
-        return 4
-    size = 10 ** floor(log10(value))
-    return next(step * size for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if step * size >= value)
+    """A round number no lower than a value, whose quarters are whole."""
+    size = 10 ** max(0, floor(log10(max(value, 1))) - 1)
+    return next(step * size for step in (4, 8, 12, 16, 20, 24, 32, 40, 60, 80, 100) if step * size >= value)
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:

@@ -29,7 +29,7 @@ h1, li { overflow-wrap: anywhere }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px }
 figure { margin: 0 } figcaption { font-weight: 600; margin-bottom: 6px }
 svg { width: 100%; height: auto; display: block } svg text { fill: var(--muted); font-size: 15px }
-.grid { stroke: var(--edge); stroke-width: 1 } .line { fill: none; stroke-width: 2; stroke-linejoin: round }
+.grid { stroke: var(--edge); stroke-width: 1 } .line { fill: none; stroke-width: 1.6; stroke-linejoin: round }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 6px 0 0;
   padding: 0; font-size: .9rem }
 .legend li::before { content: ""; display: inline-block; width: 14px; height: 3px; margin-right: 6px;

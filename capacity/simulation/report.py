@@ -105,7 +105,7 @@ class Curves:
     Attributes:
         machines: by pool.
         waiting: jobs.
-        cost: US dollars so far, by what: `this stack`, `static`, `oracle`.
+        cost: US dollars so far, by what: `this stack`, `static`, `all-knowing`.
     """
 
     machines: Mapping[str, list[tuple[float, float]]]
@@ -206,7 +206,7 @@ def examine(
             _since(out.waiting.points, out.began),
             {
                 label: _spent(spans, hourly, out.began, end)
-                for label, spans in (("this stack", mine), ("static", always), ("oracle", needed))
+                for label, spans in (("this stack", mine), ("static", always), ("all-knowing", needed))
             },
         ),
     )
