@@ -16,7 +16,7 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: data-upload data-verify demo-scale azure-snapshot docs-policies help setup up down start stop env status logs test check bench recover lock schema storage-bench docs-storage previews
+.PHONY: data-upload data-verify demo-scale azure-snapshot docs-policies help setup up down start stop env status logs test check bench bench-simulation recover lock schema storage-bench docs-storage previews
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: setup ## time previews of the program against a bare one, at 4, 20 and 10
 
 demo-scale: setup ## 40 GPU jobs, 0 to 40 machines and back, on the running sandbox: make demo-scale ARGS="--jobs 8"
 	@$(VENV)/python -m sandbox.demo $(ARGS)
+
+bench-simulation: setup ## time simulations of the real trace and of a million tasks, with their memory
+	@$(VENV)/python -m bench.simulation
 
 previews: setup ## preview all stacks in the sandbox with the policy pack; records and comments: make previews OUT=folder
 	@$(SANDBOX) start
