@@ -55,9 +55,11 @@ async def look(client: KubernetesClient, azure: AzureClient, pool: str, at: floa
     fleet = await azure.fleet()
     mine = [one for one in fleet.machines.values() if one.labels.get("trainyard/pool") == pool]
     here = {text(one, "metadata", "name"): one for one in nodes}
-    done = sum(_is(job, "Complete") for job in jobs)
+    # A pod has succeeded a moment before its job is said to be complete.
+    succeeded = {text(pod, "metadata", "labels", "job-name") for pod in pods if _phase(pod) == "Succeeded"}
+    done = len(succeeded | {text(job, "metadata", "name") for job in jobs if _is(job, "Complete")})
     failed = sum(_is(job, "Failed") for job in jobs)
-    running = sum(text(pod, "status", "phase") == "Running" for pod in pods)
+    running = sum(_phase(pod) == "Running" for pod in pods)
     states = {"asked": 0, "joined": 0, "ready": 0, "leaving": 0}
     for machine in mine:
         node = here.get(machine.node_name)
@@ -68,6 +70,10 @@ async def look(client: KubernetesClient, azure: AzureClient, pool: str, at: floa
         else:
             states["ready" if _has_gpus(node) else "joined"] += 1
     return Sample(at, len(jobs) - done - failed - running, running, done, failed, **states)
+
+
+def _phase(pod: Json) -> str:
+    return text(pod, "status", "phase")
 
 
 def _is(job: Json, kind: str) -> bool:
