@@ -104,6 +104,9 @@ class Portworx:
             await self._view.report(cluster, {"phase": "Uninstalling"})
         strategy = text(cluster, "spec", "deleteStrategy", "type")
         if strategy:
+            # An account of its own: the others go with the cluster that is being deleted.
+            account = _object(cluster, "v1", "ServiceAccount", "px-node-wiper")
+            await self._view.keep(account, manager=_MANAGER, owner=cluster)
             wiper = _wiper(cluster, _placement(cluster), wipe=strategy != "Uninstall")
             await self._view.keep(wiper, manager=_MANAGER, owner=cluster)
             present = self._view.find("DaemonSet", key_of(cluster)[0], "px-node-wiper")
@@ -213,7 +216,7 @@ def _wiper(cluster: Json, placement: Json, *, wipe: bool) -> Json:
     container = {"name": "px-node-wiper", "image": "portworx/px-node-wiper:2.13.2", "args": ["-w"] if wipe else []}
     made["spec"] = {
         "selector": {"matchLabels": labels},
-        "template": _template(labels, placement, "portworx", [container]),
+        "template": _template(labels, placement, "px-node-wiper", [container]),
     }
     return made
 
