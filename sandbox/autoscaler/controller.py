@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from sandbox.autoscaler.api_writes import Pace, Writes
 from sandbox.autoscaler.cluster import Cluster, Memory, node_of
@@ -13,6 +14,7 @@ from sandbox.autoscaler.declared import DeclarationError, Declared, declared
 from sandbox.autoscaler.fleet import Fleet
 from sandbox.autoscaler.groups import DiscoveryError
 from sandbox.autoscaler.loop import Autoscaler
+from sandbox.autoscaler.real import RealAutoscaler
 from sandbox.autoscaler.resource_manager import ArmFailedError, ResourceManager
 from sandbox.home import Home
 from sandbox.kubeconfig import read_kubeconfig
@@ -29,10 +31,16 @@ _RATE, _BURST = 5.0, 10.0
 
 
 class Controller:
-    """The autoscaler of one sandbox."""
+    """The autoscaler of one sandbox.
 
-    def __init__(self, home: Home) -> None:
+    Args:
+        home: the sandbox.
+        real: the real program, to be run in place of ours.
+    """
+
+    def __init__(self, home: Home, real: Path | None = None) -> None:
         self._home = home
+        self._real = real
         self._azure = AzureClient(home)
         self._client = KubernetesClient(read_kubeconfig(home.admin_kubeconfig), user_agent="cluster-autoscaler")
         self._around = Surroundings(self._client, self._azure, lambda: None, lambda _: None)
@@ -64,8 +72,20 @@ class Controller:
                 await asyncio.sleep(_LOOK)
                 continue
             log.info("the declared autoscaler runs: scaling begins")
-            await self._run_once(told)
+            if self._real is None:
+                await self._run_once(told)
+            else:
+                await self._run_real(self._real, told)
             log.info("the declared autoscaler does not run any more: scaling is paused")
+
+    async def _run_real(self, program: Path, told: Declared) -> None:
+        """The real program instead of ours."""
+        real = RealAutoscaler(
+            self._home,
+            program,
+            lambda: self._around.service_account_token(told.namespace, told.account, FEDERATED_AUDIENCE),
+        )
+        await real.run(told, lambda: self._still(told, _LOOK))
 
     async def _run_once(self, told: Declared) -> None:
         """Turn after turn until the declared autoscaler ends or is told otherwise."""
