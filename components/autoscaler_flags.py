@@ -27,14 +27,15 @@ def image(kubernetes_version: str) -> str:
     return f"{IMAGE}:{release}"
 
 
-def arguments(settings: Autoscaler, cluster: str) -> list[str]:
+def arguments(settings: Autoscaler, cluster: str, *, queues: bool = False) -> list[str]:
     """The Deployment's command line.
 
     Args:
         settings: profile and expander.
         cluster: the name in the tag `cluster-autoscaler-name` of the scale sets to look after.
+        queues: whether gangs ask for their machines by ProvisioningRequests.
     """
-    return [f"--{flag}={value}" for flag, value in flags(settings, cluster).items()]
+    return [f"--{flag}={value}" for flag, value in flags(settings, cluster, queues=queues).items()]
 
 
 def priorities(pools: Mapping[str, Pool]) -> str:

@@ -54,6 +54,8 @@ CLUSTER_RULES = (
     ),
     Rule("resource.k8s.io", ("deviceclasses", "resourceclaims", "resourceslices"), _READ),
     Rule("autoscaling.x-k8s.io", ("capacitybuffers", "capacityquotas", "provisioningrequests"), _READ),
+    # It clears away requests a week after they were answered (`processors/provreq`).
+    Rule("autoscaling.x-k8s.io", ("provisioningrequests",), ("delete",)),
     Rule("autoscaling.x-k8s.io", ("capacitybuffers/status", "provisioningrequests/status"), ("update", "patch")),
 )
 NAMESPACE_RULES = (

@@ -23,14 +23,18 @@ from components.datasets import Datasets
 from components.environment import Environment
 from components.file_system import SharedFileSystem, file_system
 from components.gpu_device_plugin import GpuDevicePlugin
+from components.job_protection import JobProtection
 from components.live import read_live_cluster, refusals
 from components.naming import cluster_name, resource_group_name
 from components.network import Network
 from components.node_pool import NodePool, physical_name
 from components.pachyderm import Pachyderm
 from components.placement import PlacementRights
+from components.provisioning_requests import provisioning_requests
+from components.queues import Queues
 from components.registry import Registry
 from components.resource_group import ResourceGroup
+from components.serve import Serve
 from components.update_guard import UpdateGuard
 from infra.aliases import without_version_aliases
 from stacks.settings import Deployer, Stack
@@ -230,6 +234,28 @@ class Platform(pulumi.ComponentResource):
         )
         GpuDevicePlugin("gpu", pools=pools, provider=access.provider, opts=child)
         needs: list[pulumi.Resource] = []
+        if settings.queues.enabled and not managed:
+            needs.append(provisioning_requests("provisioning-requests", provider=access.provider, opts=child))
+        queues = settings.queues.enabled and Queues(
+            "queues", settings=settings.queues, pools=pools, provider=access.provider, needs=needs, opts=child
+        )
+        if settings.autoscaler.profile == "batch":
+            JobProtection(
+                "job-protection",
+                kubernetes_version=settings.cluster.kubernetes_version,
+                namespaces=list(dict.fromkeys(["default", *(settings.queues.namespaces if queues else ())])),
+                provider=access.provider,
+                opts=child,
+            )
+        serve = Serve(
+            "serve",
+            services=settings.serve,
+            gpu_metrics=settings.gpu_metrics,
+            pools=pools,
+            namespaces=queues.namespaces if queues else {},
+            provider=access.provider,
+            opts=child,
+        )
         if settings.autoscaler.expander == "priority":
             needs.append(
                 Priorities("priorities", pools=settings.pools, provider=access.provider, opts=child).config_map
@@ -264,6 +290,8 @@ class Platform(pulumi.ComponentResource):
             "storageAccounts": {**files.accounts, **blob.accounts},
             "datasets": datasets.outputs,
             "autoscaler": settings.autoscaler.mode,
+            "queues": queues.names if queues else [],
+            "services": serve.outputs,
             "keptOnDestroy": data.kept_things(
                 [*files.kept, *blob.kept, *(one for part in (shared, pachyderm) if part for one in part.kept)]
             ),
