@@ -30,6 +30,11 @@ STACKS: dict[str, dict[str, Any]] = {
     "private": {"cluster": {"private": True, "kubernetesVersion": "1.33"}},
     "no shares": {"storage": {"files": {"dynamic": False}}},
     **{backend: settings({"backend": backend, "sizeGib": size}) for backend, size in SIZES.items()},
+    "queues and services": {
+        "queues": {"enabled": True, "namespaces": ["default", "vision"]},
+        "serve": {"chat": {"image": "registry/model:1", "maxReplicas": 4, "targetCpu": 70, "namespace": "vision"}},
+        "gpuMetrics": {"prometheusUrl": "http://prometheus.monitoring.svc"},
+    },
     "containers": {
         "storage": {
             "blob": {
