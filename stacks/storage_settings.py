@@ -149,6 +149,7 @@ class Pachyderm(Settings):
         str | None,
         Field(
             pattern=r"^[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?$",
+            examples=["pachyderm-license"],
             description="A Kubernetes Secret of yours in the namespace pachyderm with the key enterprise-license-key: "
             "Pachyderm 2.11 has users and passwords with a licence only.",
         ),
