@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from capacity.catalogue import family_key
 from sandbox.home import REPOSITORY, Home
 
 SECONDS_AT_MOST = {100: 1.0}
@@ -112,14 +113,15 @@ def _plenty_of_quota(home: Home) -> Generator[None]:
     """More quota than the stacks need; what it was before afterwards."""
     path = f"/subscriptions/{home.config.subscription_id}/providers/Microsoft.Compute/locations/{_REGION}/usages"
     listed = _azure(home, "GET", f"{path}?api-version=2024-07-01")["value"]
-    before = {row["name"]["value"]: row["limit"] for row in listed}
+    before = {family_key(row["name"]["value"]): row["limit"] for row in listed}
+    limits = {name: before[family_key(name)] for name in _QUOTAS}
     try:
         for name in _QUOTAS:
             _azure(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": name, "limit": _PLENTY})
         yield
     finally:
-        for name in _QUOTAS:
-            _azure(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": name, "limit": before[name]})
+        for name, limit in limits.items():
+            _azure(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": name, "limit": limit})
 
 
 def _azure(home: Home, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
