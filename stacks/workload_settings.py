@@ -29,7 +29,9 @@ class Queues(Settings):
 class Service(Settings):
     """One service on the `serve` pools, with as many replicas as its load asks for."""
 
-    image: Annotated[str, Field(min_length=1, pattern=r"^\S+$", description="Container image.")]
+    image: Annotated[
+        str, Field(min_length=1, pattern=r"^\S+$", examples=["ghcr.io/team/model:1.4"], description="Container image.")
+    ]
     port: Annotated[int, Field(ge=1, le=65535, description="Port that the container listens on."), NUMBER] = 8080
     namespace: Annotated[Namespace, Field(description="Where it runs; made unless it is `default`.")] = "default"
     pool: Annotated[str | None, Field(description="The one serve pool to run on; default: every serve pool.")] = None
