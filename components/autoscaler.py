@@ -218,9 +218,7 @@ class Autoscaler(pulumi.ComponentResource):
             name=NAME,
             image=image(settings.cluster.kubernetes_version),
             command=["./cluster-autoscaler"],
-            args=arguments(
-                settings.autoscaler, cluster_name(self._environment.name), queues=settings.queues.enabled
-            ),
+            args=arguments(settings.autoscaler, cluster_name(self._environment.name), queues=settings.queues.enabled),
             env=[core.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
             ports=[core.ContainerPortArgs(name="http", container_port=PORT)],
             liveness_probe=core.ProbeArgs(
