@@ -1,7 +1,8 @@
 """The command line: `python -m datasets upload NAME`, `verify NAME`, `list`.
 
 Exit codes: 0 done; 1 data or storage are wrong; 2 called wrongly; 3 files are at the target with other content; 4
-another upload runs; 5 the source is missing, unusable or changed; 6 cluster or storage cannot be reached; 130 Ctrl-C.
+another upload runs; 5 the source is missing, unusable or changed; 6 cluster or storage cannot be reached; 130 Ctrl-C or
+SIGTERM.
 """
 
 from __future__ import annotations

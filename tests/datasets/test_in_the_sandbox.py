@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,13 @@ class Uploads:
     Attributes:
         variables: the environment of a user's shell.
         source: the folder.
+        unique: ends the names of the folders in container and share, so that nothing of a former run is in the way.
     """
 
     stack: Stack
     variables: dict[str, str]
     source: Path
+    unique: str
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, in the background."""
@@ -65,14 +68,17 @@ class Uploads:
         log = self.stack.sandbox.home.logs / "storage-network.log"
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
         return sum(
-            1 for one in lines if one.get("method") == "PUT" and one.get("status") == 201 and one["path"].endswith(name)
+            1
+            for one in lines
+            if one.get("method") == "PUT"
+            and one.get("status") == 201
+            and one["path"].endswith(f"/blobs-{self.unique}/{name}")
         )
 
-    def wait_until_written(self, name: str, count: int) -> None:
+    def wait_until_written(self, process: subprocess.Popen[str], name: str, count: int) -> None:
         """Wait until so many writes were answered."""
-        end = time.monotonic() + SECONDS
         while self.written(name) < count:
-            assert time.monotonic() < end, f"only {self.written(name)} writes of {name}"
+            assert process.poll() is None, process.communicate()[0]
             time.sleep(0.02)
 
     def new_file(self, name: str) -> None:
@@ -100,14 +106,15 @@ def uploads(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Genera
     (source / ".empty").touch()
     copy = folder / "Pulumi.sandbox.yaml"
     copy.write_text((REPOSITORY / "stacks" / copy.name).read_text())
-    changed = StackFile(platform, copy)
+    changed, unique = StackFile(platform, copy), uuid.uuid4().hex[:8]
     changed.set("pools.cpu.min", "1")
     for name, kind, target in (("blobs", "container", "raw"), ("files", "share", "code")):
         changed.set(f"datasets.{name}.source.folder", str(source))
         changed.set(f"datasets.{name}.target.{kind}", target)
+        changed.set(f"datasets.{name}.target.path", f"{name}-{unique}")
     changed.up()
     variables = {**platform.sandbox.variables, "XDG_CACHE_HOME": str(folder / "cache")}
-    yield Uploads(platform, variables, source)
+    yield Uploads(platform, variables, source, unique)
     platform.pulumi("up", "--yes", "--skip-preview")
 
 
@@ -121,7 +128,7 @@ def test_a_folder_goes_into_a_container_and_is_verified_there(uploads: Uploads) 
 def test_a_folder_goes_onto_a_share_s_mount(uploads: Uploads) -> None:
     code, said = uploads.run("upload", "files")
     assert code == 0, said
-    volume = uploads.stack.sandbox.home.root / "volumes" / "files-code" / "files"
+    volume = uploads.stack.sandbox.home.root / "volumes" / "files-code" / f"files-{uploads.unique}"
     assert uploads.kept(volume) == uploads.kept(uploads.source)
 
 
@@ -129,7 +136,7 @@ def test_killing_the_command_and_repeating_it_sends_nothing_twice(uploads: Uploa
     name = "killed-command.bin"
     uploads.new_file(name)
     process = uploads.start("upload", "blobs")
-    uploads.wait_until_written(name, UNDER_WAY)
+    uploads.wait_until_written(process, name, UNDER_WAY)
     process.kill()
     process.wait()
     code, said = uploads.run("upload", "blobs")
@@ -167,7 +174,7 @@ def test_a_fault_in_the_middle_is_mended_by_the_command_itself(
     name = f"{fault.__name__.strip('_')}.bin"
     uploads.new_file(name)
     process = uploads.start("upload", "blobs")
-    uploads.wait_until_written(name, UNDER_WAY)
+    uploads.wait_until_written(process, name, UNDER_WAY)
     fault(uploads)
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said
@@ -175,12 +182,12 @@ def test_a_fault_in_the_middle_is_mended_by_the_command_itself(
     assert uploads.run("verify", "blobs")[0] == 0
 
 
-def test_ctrl_c_ends_with_130_and_leaves_no_job_behind(uploads: Uploads) -> None:
+def test_a_command_that_is_asked_to_end_says_how_to_go_on_and_leaves_no_job_behind(uploads: Uploads) -> None:
     name = "interrupted.bin"
     uploads.new_file(name)
     process = uploads.start("upload", "blobs")
-    uploads.wait_until_written(name, UNDER_WAY)
-    process.send_signal(signal.SIGINT)
+    uploads.wait_until_written(process, name, UNDER_WAY)
+    process.terminate()  # handled as Ctrl-C, which a test in the background would not hear
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Repeat the command to go on" in said
