@@ -4,8 +4,8 @@ Owns the namespace, the operators' and drivers' charts, the Ceph cluster with it
 StorageClasses, and a pod with Ceph's tools on request. The file system is the default one of Trainyard: its disks are
 plain managed disks, or the machines' own NVMe disks where the stack file accepts that data dies with its machine.
 
-Order: objects go in the reverse of how they came: claim and classes, file system and block pool, cluster, drivers,
-operator, machines. Each finalizer is cleared by an operator that is still there.
+Order: objects go in the reverse of how they came: claim and classes, group of volumes, file system and block pool,
+cluster, drivers, operator, machines. Each finalizer is cleared by an operator that is still there.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ class Rook(SharedFileSystem):
         namespace = self._namespace(ceph.NAMESPACE, plan.pool)
         operator = self._release(ceph.ROOK, ceph.NAMESPACE, ceph.operator_values(plan), namespace)
         drivers = self._release(ceph.DRIVERS, ceph.NAMESPACE, ceph.driver_values(plan, self._every_pool()), operator)
-        profile = self._custom(
-            "client-profile",
-            api_version=ceph.CSI_API,
-            kind="ClientProfile",
-            named=(ceph.NAMESPACE, ceph.NAMESPACE),
-            spec=ceph.profile_spec(),
-            opts=pulumi.ResourceOptions.merge(
-                self._kept_after(operator, drivers), pulumi.ResourceOptions(ignore_changes=["spec"])
-            ),
-        )
+        profiles = [
+            self._custom(
+                label,
+                api_version=ceph.CSI_API,
+                kind="ClientProfile",
+                named=(ceph.NAMESPACE, profile),
+                spec=ceph.profile_spec(),
+                opts=pulumi.ResourceOptions.merge(
+                    self._kept_after(operator, drivers), pulumi.ResourceOptions(ignore_changes=["spec"])
+                ),
+            )
+            for label, profile in (("client-profile", ceph.NAMESPACE), ("group-profile", ceph.GROUP))
+        ]
         disks = self._disk_class(ceph.DISK_CLASS)
         cluster = self._custom(
             "cluster",
@@ -52,7 +55,7 @@ class Rook(SharedFileSystem):
             named=(ceph.NAMESPACE, ceph.NAMESPACE),
             spec=ceph.cluster_spec(plan, dashboard=settings.dashboard),
             opts=pulumi.ResourceOptions.merge(
-                self._kept_after(profile, disks),
+                self._kept_after(*profiles, disks),
                 pulumi.ResourceOptions(
                     hooks=grows_only(
                         f"{name}-cluster-grows",
@@ -72,15 +75,26 @@ class Rook(SharedFileSystem):
             spec=ceph.file_system_spec(plan, keep=not data.delete_data),
             opts=self._kept_after(cluster),
         )
+        deletable = ceph.FORCE if data.delete_data else None
+        group = self._custom(
+            "group",
+            api_version=ceph.API,
+            kind="CephFilesystemSubVolumeGroup",
+            named=(ceph.NAMESPACE, ceph.GROUP),
+            annotations=deletable,
+            spec=ceph.group_spec(),
+            opts=self._kept_after(file_system),
+        )
         block_pool = self._custom(
             "block",
             api_version=ceph.API,
             kind="CephBlockPool",
             named=(ceph.NAMESPACE, ceph.BLOCK_POOL),
+            annotations=deletable,
             spec=ceph.block_pool_spec(plan),
             opts=self._kept_after(cluster),
         )
-        shared = self._class(ceph.CLASS, "cephfs", ceph.class_parameters(), file_system)
+        shared = self._class(ceph.CLASS, "cephfs", ceph.class_parameters(), group)
         self._class(ceph.BLOCK_CLASS, "rbd", ceph.block_class_parameters(), block_pool)
         if settings.toolbox:
             self._toolbox(plan, cluster)

@@ -29,6 +29,11 @@ DRIVERS = Chart("ceph-csi-drivers", "1.0.4", "https://ceph.github.io/ceph-csi-op
 ROOK_IMAGE = "docker.io/rook/ceph:v1.20.6"
 CEPH_IMAGE = "quay.io/ceph/ceph:v20.2.4"
 FILE_SYSTEM, DATA_POOL, BLOCK_POOL = "shared", "data", "block"
+GROUP = f"{FILE_SYSTEM}-csi"
+"""The group of CephFS's volumes, under the name that Rook gives the default one; its ClientProfile shares it."""
+FORCE = {"rook.io/force-deletion": "true"}
+"""On a group and a pool: Rook deletes the volumes that are left in it. Without this it waits for others to do so, for
+ever where a volume's policy is Retain."""
 CLASS, BLOCK_CLASS = "rook-cephfs", "rook-ceph-block"
 DEVICE_SET = "data"
 DISK_CLASS = "rook-disks"
@@ -167,11 +172,11 @@ def _local_storage() -> dict[str, Any]:
 
 
 def profile_spec() -> dict[str, Any]:
-    """The ClientProfile that the CSI drivers know the cluster by, as Rook writes it.
+    """A ClientProfile that the CSI drivers know the cluster by, as Rook writes it: one for all, one for the group.
 
-    Rook would make it itself and leave it behind, and the CSI operator holds it by a finalizer: the namespace would
-    never go, once that operator is gone (Rook's page on teardown deletes it by hand). So the stack makes it first, and
-    takes it away while the operator is there.
+    Rook would make them itself and leave them behind, and the CSI operator holds them by a finalizer: the namespace
+    would never go, once that operator is gone (Rook's page on teardown deletes one by hand). So the stack makes them
+    first, and takes them away while the operator is there.
     """
     return {
         "cephConnectionRef": {"name": NAMESPACE},
@@ -210,6 +215,11 @@ def file_system_spec(plan: FileSystemPlan, *, keep: bool) -> dict[str, Any]:
             },
         },
     }
+
+
+def group_spec() -> dict[str, Any]:
+    """The CephFilesystemSubVolumeGroup, spread over the metadata servers at work."""
+    return {"filesystemName": FILE_SYSTEM, "name": "csi", "clusterID": GROUP, "pinning": {"distributed": 1}}
 
 
 def block_pool_spec(plan: FileSystemPlan) -> dict[str, Any]:

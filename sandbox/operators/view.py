@@ -38,6 +38,7 @@ _KINDS = {
     "StorageClass": ("storage.k8s.io/v1", "storageclasses"),
     "CephCluster": ("ceph.rook.io/v1", "cephclusters"),
     "CephFilesystem": ("ceph.rook.io/v1", "cephfilesystems"),
+    "CephFilesystemSubVolumeGroup": ("ceph.rook.io/v1", "cephfilesystemsubvolumegroups"),
     "CephBlockPool": ("ceph.rook.io/v1", "cephblockpools"),
     "CephConnection": ("csi.ceph.io/v1", "cephconnections"),
     "ClientProfile": ("csi.ceph.io/v1", "clientprofiles"),

@@ -207,11 +207,14 @@ def test_disks_of_another_cluster_are_never_wiped_where_they_are_kept(made: Reco
     ("first", "then"),
     [
         ("PersistentVolumeClaim::file-system-claim", "StorageClass::file-system-cephfs"),
-        ("StorageClass::file-system-cephfs", "CephFilesystem::file-system-cephfs"),
+        ("StorageClass::file-system-cephfs", "CephFilesystemSubVolumeGroup::file-system-group"),
+        ("CephFilesystemSubVolumeGroup::file-system-group", "CephFilesystem::file-system-cephfs"),
         ("StorageClass::file-system-rbd", "CephBlockPool::file-system-block"),
         ("CephFilesystem::file-system-cephfs", "CephCluster::file-system-cluster"),
         ("CephBlockPool::file-system-block", "CephCluster::file-system-cluster"),
-        ("CephCluster::file-system-cluster", "Release::file-system-ceph-csi-drivers"),
+        ("CephCluster::file-system-cluster", "ClientProfile::file-system-client-profile"),
+        ("CephCluster::file-system-cluster", "ClientProfile::file-system-group-profile"),
+        ("ClientProfile::file-system-client-profile", "Release::file-system-ceph-csi-drivers"),
         ("CephCluster::file-system-cluster", "StorageClass::file-system-disks"),
         ("Release::file-system-ceph-csi-drivers", "Release::file-system-rook-ceph"),
         ("Release::file-system-rook-ceph", "Namespace::file-system-rook-ceph"),
@@ -227,13 +230,20 @@ def test_each_goes_before_what_clears_its_finalizer(first: str, then: str) -> No
 
 
 def held(made: Recorder) -> list[Made]:
-    kinds = ("CephCluster", "CephFilesystem", "CephBlockPool", "Namespace")
+    kinds = (
+        "ClientProfile",
+        "CephCluster",
+        "CephFilesystem",
+        "CephFilesystemSubVolumeGroup",
+        "CephBlockPool",
+        "Namespace",
+    )
     return [one for one in made.made if one.name.startswith("file-system") and one.type.rsplit(":", 1)[-1] in kinds]
 
 
 def test_what_holds_the_data_is_kept_unless_data_is_deleted() -> None:
     kept, deleted = usual("rook"), usual("rook", delete_data=True)
-    assert len(held(kept)) == 4
+    assert len(held(kept)) == 7
     assert all(one.retain_on_delete for one in held(kept))
     assert not any(one.retain_on_delete for one in held(deleted))
     assert custom(kept, "CephFilesystem")["preserveFilesystemOnDelete"] is True
@@ -242,6 +252,21 @@ def test_what_holds_the_data_is_kept_unless_data_is_deleted() -> None:
         for name in ("file-system-disks", "file-system-cephfs", "file-system-rbd"):
             inputs = made.one("kubernetes:storage.k8s.io/v1:StorageClass", name).inputs
             assert inputs["reclaimPolicy"] == policy
+
+
+def test_volumes_that_are_left_hold_up_no_end_where_data_is_deleted_and_are_safe_where_it_is_kept() -> None:
+    for made, expected in (
+        (usual("rook", delete_data=True), "true"),
+        (usual("rook"), None),
+    ):
+        for kind in ("CephFilesystemSubVolumeGroup", "CephBlockPool"):
+            [one] = made.of_type(f"kubernetes:ceph.rook.io/v1:{kind}")
+            assert one.inputs["metadata"]["annotations"].get("rook.io/force-deletion") == expected
+    group = custom(usual("rook"), "CephFilesystemSubVolumeGroup")
+    assert (group["filesystemName"], group["name"]) == ("shared", "csi")
+    profiles = usual("rook").of_type("kubernetes:csi.ceph.io/v1:ClientProfile")
+    names = {one.inputs["metadata"]["name"] for one in profiles}
+    assert names == {"rook-ceph", group["clusterID"]}, "Rook makes one for the cluster and one for the group"
 
 
 def test_fewer_or_smaller_disks_are_refused_in_preview_and_more_are_not() -> None:

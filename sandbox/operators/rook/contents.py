@@ -1,4 +1,4 @@
-"""CephFilesystems and CephBlockPools: metadata servers, status, and what is in them when they are to go.
+"""CephFilesystems, their groups of volumes, and CephBlockPools: metadata servers, status, what is in them at the end.
 
 What Ceph would know of its subvolumes and images stands on the custom resource, as an annotation; volumes of claims are
 put there and taken away by `sandbox.operators.volumes`.
@@ -18,6 +18,7 @@ from sandbox.operators.view import View, is_going, with_condition
 CONTENTS = "sandbox.trainyard/ceph-contents"
 """Annotation: the subvolumes of a file system, or the images of a pool, as a list."""
 FILE_SYSTEM_FINALIZER, POOL_FINALIZER = "cephfilesystem.ceph.rook.io", "cephblockpool.ceph.rook.io"
+GROUP_FINALIZER = "cephfilesystemsubvolumegroup.ceph.rook.io"
 _FORCE = "rook.io/force-deletion"
 
 
@@ -54,9 +55,9 @@ class Contents:
         """Bring one file system on."""
         cluster = self._cluster(filesystem)
         if is_going(filesystem):
-            await self._delete(
-                filesystem, cluster, FILE_SYSTEM_FINALIZER, "filesystem subvolume groups with subvolumes"
-            )
+            inside = [text(one, "metadata", "name") for one in self._groups(filesystem)]
+            what = "CephFilesystemSubVolumeGroups" if inside else "filesystem subvolume groups with subvolumes"
+            await self._delete(filesystem, cluster, FILE_SYSTEM_FINALIZER, what, inside or contents(filesystem))
             return
         if not await self._view.hold(filesystem, FILE_SYSTEM_FINALIZER):
             return
@@ -81,12 +82,35 @@ class Contents:
         """Bring one pool on."""
         cluster = self._cluster(pool)
         if is_going(pool):
-            await self._delete(pool, cluster, POOL_FINALIZER, "images")
+            if contents(pool) and annotations_of(pool).get(_FORCE) == "true":
+                await self._view.annotate(pool, {CONTENTS: None})
+                return
+            await self._delete(pool, cluster, POOL_FINALIZER, "images", contents(pool))
             return
         if not await self._view.hold(pool, POOL_FINALIZER):
             return
         is_ready = cluster is not None and not is_going(cluster) and can_take_orders(cluster)
         await self._report(pool, "Ready" if is_ready or text(pool, "status", "phase") == "Ready" else "Progressing")
+
+    async def group(self, group: Json) -> None:
+        """Bring one group of volumes on; it goes with the volumes in it only where that is forced."""
+        namespace = key_of(group)[0]
+        filesystem = self._view.find("CephFilesystem", namespace, text(group, "spec", "filesystemName"))
+        if is_going(group):
+            inside = contents(filesystem) if filesystem else []
+            if filesystem is not None and inside and annotations_of(group).get(_FORCE) == "true":
+                await self._view.annotate(filesystem, {CONTENTS: None})
+                return
+            await self._delete(group, self._cluster(group), GROUP_FINALIZER, "subvolumes", inside)
+            return
+        if await self._view.hold(group, GROUP_FINALIZER):
+            is_ready = filesystem is not None and text(filesystem, "status", "phase") == "Ready"
+            await self._report(group, "Ready" if is_ready else "Progressing")
+
+    def _groups(self, filesystem: Json) -> list[Json]:
+        namespace, name = key_of(filesystem)
+        groups = self._view.all("CephFilesystemSubVolumeGroup", namespace)
+        return [one for one in groups if text(one, "spec", "filesystemName") == name]
 
     def _cluster(self, obj: Json) -> Json | None:
         found = self._view.all("CephCluster", key_of(obj)[0])
@@ -98,17 +122,13 @@ class Contents:
             status["observedGeneration"] = obj["metadata"].get("generation")
         await self._view.report(obj, status)
 
-    async def _delete(self, obj: Json, cluster: Json | None, finalizer: str, what: str) -> None:
-        """Let a file system or pool go once nothing is in it; where its cluster is gone, at once."""
+    async def _delete(self, obj: Json, cluster: Json | None, finalizer: str, what: str, inside: list[str]) -> None:
+        """Let a file system, group or pool go once nothing is in it; where its cluster is gone, at once."""
         if finalizer not in (obj["metadata"].get("finalizers") or []):
             return
         if cluster is not None and not can_take_orders(cluster):
             return
-        inside = contents(obj) if cluster is not None else []
-        if inside and annotations_of(obj).get(_FORCE) == "true":
-            await self._view.annotate(obj, {CONTENTS: None})
-            return
-        if inside:
+        if inside and cluster is not None:
             message = (
                 f'{obj["kind"]} "{"/".join(key_of(obj))}" will not be deleted until all dependents are removed: '
                 f"{what}: {', '.join(inside)}"

@@ -7,7 +7,10 @@ from sandbox.operators.rook.cluster import Clusters
 from sandbox.operators.rook.contents import Contents
 from sandbox.operators.view import View
 
-_KINDS = ("CephCluster", "CephFilesystem", "CephBlockPool", "Deployment", "Secret", "ConfigMap", "Service")
+_KINDS = (
+    *("CephCluster", "CephFilesystem", "CephFilesystemSubVolumeGroup", "CephBlockPool"),
+    *("Deployment", "Secret", "ConfigMap", "Service"),
+)
 
 
 class Rook:
@@ -29,6 +32,8 @@ class Rook:
                 await self._clusters.reconcile(cluster, own)
             for filesystem in self._view.all("CephFilesystem", namespace):
                 await self._contents.filesystem(filesystem)
+            for group in self._view.all("CephFilesystemSubVolumeGroup", namespace):
+                await self._contents.group(group)
             for pool in self._view.all("CephBlockPool", namespace):
                 await self._contents.pool(pool)
 

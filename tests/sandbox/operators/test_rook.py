@@ -24,6 +24,7 @@ from tests.sandbox.operators.manifests import (
     disk_class,
     driver_values,
     machines,
+    named,
     namespace,
     pod,
     storage_name,
@@ -193,6 +194,24 @@ def test_what_depends_on_a_cluster_goes_first_and_then_all_ends(cluster: Storage
     assert finalizers_of(cluster.get("clientprofile", NAMESPACE, "-n", NAMESPACE)) == ["csi.ceph.com/cleanup"]
     cluster.kubectl("delete", "clientprofile", NAMESPACE, "-n", NAMESPACE)
     assert not cluster.get("clientprofile", NAMESPACE, "-n", NAMESPACE)
+
+
+def test_a_group_goes_with_the_volumes_in_it_only_where_that_is_forced(cluster: StorageCluster) -> None:
+    whole(cluster)
+    spec = {"filesystemName": "shared", "name": "csi"}
+    cluster.apply(named("ceph.rook.io/v1", "CephFilesystemSubVolumeGroup", "shared-csi", spec=spec))
+    cluster.apply(ceph_class("kept", "Retain"), claim("data", "kept"))
+    eventually(lambda: is_bound(cluster, "data"))
+    cluster.kubectl("delete", "pvc", "data")
+    where = ("shared-csi", "-n", NAMESPACE)
+    cluster.kubectl("delete", "cephfilesystemsubvolumegroup", *where, "--wait=false")
+    cluster.kubectl("delete", "cephfilesystem", "shared", "-n", NAMESPACE, "--wait=false")
+    eventually(lambda: "CephFilesystemSubVolumeGroups: shared-csi" in cluster.events(NAMESPACE))
+    eventually(lambda: "subvolumes: csi-vol-" in cluster.events(NAMESPACE))
+    assert cluster.get("cephfilesystemsubvolumegroup", *where)
+    cluster.kubectl("annotate", "cephfilesystemsubvolumegroup", *where, "rook.io/force-deletion=true")
+    eventually(lambda: not cluster.get("cephfilesystemsubvolumegroup", *where))
+    eventually(lambda: not cluster.get("cephfilesystem", "shared", "-n", NAMESPACE))
 
 
 def test_operators_that_are_killed_neither_double_nor_lose_anything(cluster: StorageCluster) -> None:
