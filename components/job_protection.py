@@ -18,7 +18,7 @@ An author's own annotation stands. Services are Deployments and are not marked; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -57,12 +57,15 @@ class JobProtection(pulumi.ComponentResource):
         objects = pulumi.ResourceOptions(parent=self, provider=provider)
         if int(kubernetes_version.split(".")[1]) >= _FIRST_WITH_POLICIES:
             made = admission.MutatingAdmissionPolicy(
-                name, metadata=meta.ObjectMetaArgs(name=NAME, labels=_LABELS), spec=policy_spec(), opts=objects
+                name,
+                metadata=meta.ObjectMetaArgs(name=NAME, labels=_LABELS),
+                spec=cast(Any, policy_spec()),
+                opts=objects,
             )
             admission.MutatingAdmissionPolicyBinding(
                 name,
                 metadata=meta.ObjectMetaArgs(name=NAME, labels=_LABELS),
-                spec={"policyName": NAME},
+                spec=admission.MutatingAdmissionPolicyBindingSpecArgs(policy_name=NAME),
                 opts=pulumi.ResourceOptions.merge(objects, pulumi.ResourceOptions(depends_on=[made])),
             )
         else:

@@ -24,30 +24,32 @@ def provisioning_requests(
         provider: the cluster.
     """
     group, plural = "autoscaling.x-k8s.io", "provisioningrequests"
+    status: dict[str, Any] = {"status": {}}
+    spec: Any = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {
+            "kind": "ProvisioningRequest",
+            "listKind": "ProvisioningRequestList",
+            "plural": plural,
+            "singular": "provisioningrequest",
+            "shortNames": ["provreq", "provreqs"],
+        },
+        "versions": [
+            {
+                "name": version,
+                "served": True,
+                "storage": version == "v1",
+                "subresources": status,
+                "schema": {"openAPIV3Schema": _schema()},
+            }
+            for version in ("v1", "v1beta1")
+        ],
+    }
     return kubernetes.apiextensions.v1.CustomResourceDefinition(
         name,
         metadata={"name": f"{plural}.{group}"},
-        spec={
-            "group": group,
-            "scope": "Namespaced",
-            "names": {
-                "kind": "ProvisioningRequest",
-                "listKind": "ProvisioningRequestList",
-                "plural": plural,
-                "singular": "provisioningrequest",
-                "shortNames": ["provreq", "provreqs"],
-            },
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": version == "v1",
-                    "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": _schema()},
-                }
-                for version in ("v1", "v1beta1")
-            ],
-        },
+        spec=spec,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=provider)),
     )
 

@@ -60,7 +60,7 @@ class Table:
         self.errors: list[str] = []
         self._reader = csv.reader(file)
         try:
-            self.columns = [one.strip().removeprefix("\ufeff") for one in next(self._reader, [])]
+            self.columns = [one.strip().removeprefix("\ufeff") for one in next(self._reader, list[str]())]
         except csv.Error as error:
             raise TraceErrors(name, [f"line 1: is not CSV: {error}"]) from None
         if not any(self.columns):

@@ -231,12 +231,12 @@ def _bar(full: int, half: int, total: int) -> str:
 
 def _summarise(samples: list[Sample], boot_delay: float) -> None:
     jobs = samples[-1].done
-    moments = {
+    moments: dict[str, Callable[[Sample], bool]] = {
         "first machine asked for": lambda one: one.machines > 0,
         "first job running": lambda one: one.running + one.done > 0,
         f"all {jobs} jobs running or done": lambda one: one.running + one.done >= jobs,
         f"all {jobs} jobs done": lambda one: one.done >= jobs,
-        "machines back to 0": lambda one: one.done >= jobs and not one.machines,
+        "machines back to 0": lambda one: one.done >= jobs and one.machines == 0,
     }
     print(f"\nboot delay {boot_delay:g} s; seconds from the submission:")
     for name, reached in moments.items():

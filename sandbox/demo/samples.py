@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sandbox.kubernetes_client import KubernetesClient, path
 from sandbox.nodes.azure_client import AzureClient
-from sandbox.nodes.objects import Json, condition, items, text
+from sandbox.nodes.objects import Json, condition, items, section, text
 
 NAMESPACE = "demo-scale"
 
@@ -85,6 +85,6 @@ def _marked(node: Json) -> bool:
 
 
 def _has_gpus(node: Json) -> bool:
-    allocatable: dict[str, str] = (node.get("status") or {}).get("allocatable") or {}
+    allocatable = section(node, "status", "allocatable")
     ready = condition(node, "Ready").get("status") == "True"
     return ready and any(allocatable.get(name, "0") != "0" for name in ("nvidia.com/gpu", "amd.com/gpu"))

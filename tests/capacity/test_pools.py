@@ -54,7 +54,8 @@ def test_a_cpu_pool_has_no_gpu_and_no_taint():
 
 
 def test_no_autoscaler_finds_a_storage_pool_and_only_storage_tolerates_it():
-    made = plan(**{"class": "storage", "min": 3, "max": 3})
+    pool: dict[str, Any] = {"class": "storage", "min": 3, "max": 3}
+    made = plan(**pool)
     assert made.taints == ("storage-node=true:NoSchedule",)
     tags = pool_tags(made, location="westeurope", autoscaler=Autoscaler(), autoscaler_name="aks", tags={})
     assert not {"cluster-autoscaler-enabled", "cluster-autoscaler-name", "min", "max"} & set(tags)

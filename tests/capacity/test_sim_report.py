@@ -102,7 +102,11 @@ def test_a_spot_price_is_unknown_and_the_on_demand_price_its_ceiling():
 
 def test_without_a_price_the_cost_is_unknown_and_said_to_be(monkeypatch: pytest.MonkeyPatch):
     stack = made(POOLS)
-    monkeypatch.setattr("capacity.cost.prices.Catalogue.price", lambda *_: None)
+
+    def unknown(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr("capacity.cost.prices.Catalogue.price", unknown)
     found = examine("team", stack, LOCATION, Trace("trace.csv", [Job("one", 0, 60, HEAVY)]))
     assert found.total.use.usd is None
     assert any("price unknown" in note for note in found.notes)

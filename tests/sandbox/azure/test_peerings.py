@@ -37,7 +37,9 @@ def test_two_networks_are_connected_once_both_ends_are_there(azure: Azure) -> No
 def test_networks_whose_addresses_overlap_are_not_peered(azure: Azure, prefix: str, code: str) -> None:
     here, there = network(azure, "here", "10.0.0.0/16"), network(azure, "there", prefix)
     answer = azure.put(f"{here}/virtualNetworkPeerings/a", to(there))
-    assert (answer.json().get("error") or {}).get("code", "") == code
+    document: dict[str, Any] = answer.json()
+    error: dict[str, Any] = document.get("error") or {}
+    assert error.get("code", "") == code
 
 
 def test_a_network_is_not_peered_with_itself_or_with_none(azure: Azure) -> None:
