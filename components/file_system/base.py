@@ -117,6 +117,11 @@ class SharedFileSystem(pulumi.ComponentResource):
         """Options of a Kubernetes object that comes after `needs` and goes before them."""
         return pulumi.ResourceOptions.merge(self._objects, pulumi.ResourceOptions(depends_on=list(needs)))
 
+    def _class_after(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+        """The same for a StorageClass: Kubernetes takes no other policy in place; volumes do not miss their class."""
+        replaced = pulumi.ResourceOptions(replace_on_changes=["reclaimPolicy"], delete_before_replace=True)
+        return pulumi.ResourceOptions.merge(self._after(*needs), replaced)
+
     def _kept_after(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         """The same for an object that data is kept in."""
         return self._given.data.kept(self._after(*needs))
@@ -155,7 +160,7 @@ class SharedFileSystem(pulumi.ComponentResource):
             reclaim_policy=self._given.data.reclaim_policy,
             allow_volume_expansion=True,
             volume_binding_mode="WaitForFirstConsumer",
-            opts=self._after(*self._given.data.disks_ready),
+            opts=self._class_after(*self._given.data.disks_ready),
         )
 
     def _release(

@@ -96,7 +96,7 @@ class Gluster(SharedFileSystem):
             reclaim_policy=data.reclaim_policy,
             allow_volume_expansion=True,
             volume_binding_mode="Immediate",
-            opts=self._after(pool),
+            opts=self._class_after(pool),
         )
         self.storage_class = CLASS
         self._claim(CLASS, shared)

@@ -87,7 +87,7 @@ class ManagedLustre(SharedFileSystem):
             reclaim_policy="Retain",
             volume_binding_mode="Immediate",
             mount_options=list(MOUNT_OPTIONS),
-            opts=self._after(*driver, *network.ready),
+            opts=self._class_after(*driver, *network.ready),
         )
         self.storage_class = CLASS
         self.claim = ready_claim(

@@ -92,7 +92,7 @@ class Portworx(SharedFileSystem):
             reclaim_policy=data.reclaim_policy,
             allow_volume_expansion=True,
             volume_binding_mode="Immediate",
-            opts=self._after(cluster),
+            opts=self._class_after(cluster),
         )
         self.storage_class = CLASS
         self._claim(CLASS, shared)

@@ -117,7 +117,7 @@ class Rook(SharedFileSystem):
             reclaim_policy=self._given.data.reclaim_policy,
             allow_volume_expansion=True,
             volume_binding_mode="Immediate",
-            opts=self._after(behind),
+            opts=self._class_after(behind),
         )
 
     def _toolbox(self, plan: FileSystemPlan, cluster: pulumi.Resource) -> None:

@@ -244,6 +244,13 @@ def test_claims_and_classes_of_two_backends_can_be_there_at_once() -> None:
     assert len(names) == len(set(names)), "the new backend's come before the old one's go"
 
 
+def test_another_reclaim_policy_replaces_a_class_the_old_one_first() -> None:
+    for backend in ("rook", "gluster", "portworx", "lustre"):
+        classes = ours(usual(backend), "StorageClass")
+        assert classes
+        assert all(x.delete_before_replace for x in classes), "Kubernetes takes no other policy in place"
+
+
 def test_a_claim_may_grow_and_not_shrink() -> None:
     assert shrinking({"GiB from": 2048}, {"GiB from": 1024}) == "GiB from 2048 to 1024"
     assert shrinking({"GiB from": 1024}, {"GiB from": 2048}) == ""

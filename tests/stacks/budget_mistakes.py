@@ -6,7 +6,12 @@ from typing import Any
 
 CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("a budget of nothing", {"budget": {"monthlyUsd": 0}}, "budget.monthlyUsd", ["0"]),
-    ("a budget without a sum", {"budget": {"at": "minimum"}}, "budget.monthlyUsd", ["is missing", "US dollars", "Add it"]),
+    (
+        "a budget without a sum",
+        {"budget": {"at": "minimum"}},
+        "budget.monthlyUsd",
+        ["is missing", "US dollars", "Add it"],
+    ),
     ("a load without a number", {"budget__monthlyUsd": 9, "budget__at": "load"}, "budget.at", ["neither", "Set"]),
     (
         "a load said twice",
