@@ -33,6 +33,8 @@ from components.volumes import NAMESPACE
 from stacks.storage_settings import FileSystem
 
 POOL_LABEL = "trainyard/pool"
+TAKEN_OVER = {"pulumi.com/patchForce": "true"}
+"""On what may have been kept: its fields belong to the deployment that made it, and this one takes them over."""
 _BYTES = {"": 1} | {unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
 _SLOW = "40m"
 """Machines may have to start, disks to be attached and daemons to find each other before an object is there or gone."""
@@ -133,6 +135,7 @@ class SharedFileSystem(pulumi.ComponentResource):
             f"{self._label}-{name}",
             metadata=meta.ObjectMetaArgs(
                 name=name,
+                annotations=TAKEN_OVER,
                 labels={
                     "app.kubernetes.io/part-of": "trainyard",
                     "pod-security.kubernetes.io/enforce": "privileged",
@@ -202,7 +205,7 @@ class SharedFileSystem(pulumi.ComponentResource):
             metadata=meta.ObjectMetaArgs(
                 name=object_name,
                 namespace=namespace,
-                annotations={"pulumi.com/deletionPropagationPolicy": "background", **(annotations or {})},
+                annotations={**TAKEN_OVER, "pulumi.com/deletionPropagationPolicy": "background", **(annotations or {})},
             ),
             spec=dict(spec),
             opts=opts,

@@ -22,6 +22,7 @@ from pulumi_kubernetes.storage import v1 as storage
 
 from capacity.file_system_plan import FileSystemPlan, Toleration
 from components.file_system.base import (
+    TAKEN_OVER,
     Chart,
     SharedFileSystem,
     Surroundings,
@@ -112,7 +113,7 @@ class Gluster(SharedFileSystem):
         growing = grows_only(f"{self._label}-brick-{index}-grows", _brick_size, _REMEDY)
         return core.PersistentVolumeClaim(
             f"{self._label}-brick-{index}",
-            metadata=meta.ObjectMetaArgs(name=f"brick-{index}", namespace=NAMESPACE),
+            metadata=meta.ObjectMetaArgs(name=f"brick-{index}", namespace=NAMESPACE, annotations=TAKEN_OVER),
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteOnce"],
                 storage_class_name=DISK_CLASS,

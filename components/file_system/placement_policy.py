@@ -20,7 +20,7 @@ from pulumi_kubernetes.admissionregistration import v1 as admission
 from pulumi_kubernetes.meta import v1 as meta
 
 from capacity.file_system_plan import FileSystemPlan
-from components.file_system.base import POOL_LABEL, specs
+from components.file_system.base import POOL_LABEL, TAKEN_OVER, specs
 
 TAKES_EFFECT_SECONDS = 5
 """API servers look for new policies every second or so; the first pod must not slip through."""
@@ -58,7 +58,7 @@ def placement_policy(
     kinds = json.dumps(list(owners))
     policy = admission.MutatingAdmissionPolicy(
         name,
-        metadata=meta.ObjectMetaArgs(name=name),
+        metadata=meta.ObjectMetaArgs(name=name, annotations=TAKEN_OVER),
         spec=admission.MutatingAdmissionPolicySpecArgs(
             failure_policy="Fail",
             reinvocation_policy="Never",
@@ -93,7 +93,7 @@ def placement_policy(
     in_effect = pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook(f"{name}-in-effect", pause)])
     return admission.MutatingAdmissionPolicyBinding(
         name,
-        metadata=meta.ObjectMetaArgs(name=name),
+        metadata=meta.ObjectMetaArgs(name=name, annotations=TAKEN_OVER),
         spec=admission.MutatingAdmissionPolicyBindingSpecArgs(policy_name=name),
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[policy], hooks=in_effect)),
     )

@@ -244,6 +244,14 @@ def test_claims_and_classes_of_two_backends_can_be_there_at_once() -> None:
     assert len(names) == len(set(names)), "the new backend's come before the old one's go"
 
 
+def test_whatever_may_have_been_kept_can_be_taken_over() -> None:
+    for backend in ("rook", "gluster", "portworx"):
+        kept = [x for x in usual(backend).made if x.retain_on_delete and x.name.startswith("file-system")]
+        assert kept
+        for x in kept:
+            assert x.inputs["metadata"]["annotations"]["pulumi.com/patchForce"] == "true", x.name
+
+
 def test_another_reclaim_policy_replaces_a_class_the_old_one_first() -> None:
     for backend in ("rook", "gluster", "portworx", "lustre"):
         classes = ours(usual(backend), "StorageClass")
