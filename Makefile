@@ -16,10 +16,10 @@ SANDBOX := $(VENV)/python -m sandbox
 TESTS ?=
 WORKERS ?= 2
 
-.PHONY: data-upload data-verify demo-scale azure-snapshot docs-policies help setup up down start stop env status logs test check bench bench-simulation recover lock schema storage-bench docs-storage previews
+.PHONY: data-upload data-verify demo-scale azure-snapshot docs-policies help setup up down start stop env status logs test check bench bench-previews bench-scaling bench-simulation recover lock schema storage-bench docs-storage previews
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv what uv.lock says
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=..." >&2; exit 1; }
@@ -59,9 +59,15 @@ check: setup ## lint, format, types, and that what is generated is fresh
 	@$(VENV)/python -c 'from stacks.schema import TARGET, rendered; \
 		raise SystemExit(None if TARGET.read_text() == rendered() else "stacks/schema.json is stale: run make schema")'
 
-bench: setup ## time previews of the program against a bare one, at 4, 20 and 100 pools
+bench: setup ## all measurements: previews, simulation, scaling; half an hour or so
+	@code=0; for part in previews simulation scaling; do $(MAKE) --no-print-directory bench-$$part || code=1; done; exit $$code
+
+bench-previews: setup ## time previews of the program against a bare one, at 4, 20 and 100 pools
 	@$(SANDBOX) start
-	@$(VENV)/python -m bench
+	@$(VENV)/python -m bench.previews
+
+bench-scaling: setup ## time 0 -> 40 -> 0 and 0 -> 1,000 -> 0 machines in a sandbox of its own
+	@$(VENV)/python -m bench.scaling
 
 demo-scale: setup ## 40 GPU jobs, 0 to 40 machines and back, on the running sandbox: make demo-scale ARGS="--jobs 8"
 	@$(VENV)/python -m sandbox.demo $(ARGS)

@@ -6,20 +6,15 @@ in a second preview within ten minutes; the sandbox's quota is raised meanwhile,
 
 from __future__ import annotations
 
-import json
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
-from capacity.catalogue import family_key
 from sandbox.home import REPOSITORY, Home
+from sandbox.orders import quota_of_at_least
 
 SECONDS_AT_MOST = {100: 1.0}
 """Pools to seconds that the pack may add."""
@@ -60,7 +55,7 @@ def measure(home: Home, programs: Mapping[int, Measured], cache: Path) -> int:
     """
     counts = sorted({*SECONDS_AT_MOST, *SHARE_AT_MOST})
     best: dict[tuple[int, bool], float] = {}
-    with _plenty_of_quota(home):
+    with quota_of_at_least(home, _REGION, dict.fromkeys(_QUOTAS, _PLENTY)):
         for count in counts:
             _preview(programs[count], cache, policies=True)  # fills the cache
         for _ in range(ROUNDS):
@@ -106,32 +101,3 @@ def _preview(program: Measured, cache: Path, *, policies: bool) -> float:
     if done.returncode != 0:
         sys.exit(f"bench: `{' '.join(command)}` failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     return seconds
-
-
-@contextmanager
-def _plenty_of_quota(home: Home) -> Generator[None]:
-    """More quota than the stacks need; what it was before afterwards."""
-    path = f"/subscriptions/{home.config.subscription_id}/providers/Microsoft.Compute/locations/{_REGION}/usages"
-    listed = _azure(home, "GET", f"{path}?api-version=2024-07-01")["value"]
-    before = {family_key(row["name"]["value"]): row["limit"] for row in listed}
-    limits = {name: before[family_key(name)] for name in _QUOTAS}
-    try:
-        for name in _QUOTAS:
-            _azure(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": name, "limit": _PLENTY})
-        yield
-    finally:
-        for name, limit in limits.items():
-            _azure(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": name, "limit": limit})
-
-
-def _azure(home: Home, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-    """One request to the simulated Azure as the sandbox itself."""
-    request = Request(
-        home.azure_url + path,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"Authorization": f"Bearer {home.config.internal_token}", "Content-Type": "application/json"},
-    )
-    context = ssl.create_default_context(cafile=str(home.ca_bundle))
-    with urlopen(request, context=context, timeout=30) as answer:
-        return json.load(answer)

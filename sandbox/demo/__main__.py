@@ -11,14 +11,11 @@ import argparse
 import asyncio
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
-from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ from sandbox.home import REPOSITORY, Home
 from sandbox.kubeconfig import read_kubeconfig
 from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.azure_client import AzureClient, AzureError
+from sandbox.orders import quota_of_at_least
 
 _POOL = "heavy"
 _REGION = "westeurope"
@@ -71,27 +69,29 @@ def main() -> int:
 def _demonstrate(home: Home, options: argparse.Namespace) -> int:
     if not home.config_file.exists() or parts.dead(home):
         raise DemoError(f"no sandbox runs in {home.root}: run `make up` first")
-    before = _spot_quota(home)
     needed = options.jobs * _CORES_A_MACHINE
     samples: list[Sample] = []
-    try:
-        if needed > before:
-            print(f"spot cores: {options.jobs} machines need {needed}, the quota is {before}: raised meanwhile")
-            _set_quota(home, needed)
-        with tempfile.TemporaryDirectory(prefix="trainyard-demo-") as folder:
-            copy = Path(folder) / _STACK_FILE.name
-            shutil.copy(_STACK_FILE, copy)
-            for key, value in ((f"pools.{_POOL}.max", options.jobs), ("autoscaler.idleMinutes", options.idle_minutes)):
-                _pulumi(home, copy, "config", "set", "--path", f"trainyard:{key}", str(value))
-            print(f"deploying the stack with pools.{_POOL}.max {options.jobs}", flush=True)
-            _pulumi(home, copy, "up", "--yes", "--skip-preview")
-        asyncio.run(_watch(home, options, samples))
-    finally:
-        if samples:
-            title = f"{options.jobs} GPU jobs of {options.seconds} s, machines boot in {home.config.boot_delay:g} s"
-            options.out.write_text(timeline(samples, title))
-            print(f"timeline: {options.out.absolute()}", flush=True)
-        _put_back(home, before)
+    with quota_of_at_least(home, _REGION, {_QUOTA: needed}) as raised:
+        if raised:
+            print(f"spot cores: {options.jobs} machines need {needed}, the quota is {raised[_QUOTA]}: raised meanwhile")
+        try:
+            with tempfile.TemporaryDirectory(prefix="trainyard-demo-") as folder:
+                copy = Path(folder) / _STACK_FILE.name
+                shutil.copy(_STACK_FILE, copy)
+                for key, value in (
+                    (f"pools.{_POOL}.max", options.jobs),
+                    ("autoscaler.idleMinutes", options.idle_minutes),
+                ):
+                    _pulumi(home, copy, "config", "set", "--path", f"trainyard:{key}", str(value))
+                print(f"deploying the stack with pools.{_POOL}.max {options.jobs}", flush=True)
+                _pulumi(home, copy, "up", "--yes", "--skip-preview")
+            asyncio.run(_watch(home, options, samples))
+        finally:
+            if samples:
+                title = f"{options.jobs} GPU jobs of {options.seconds} s, machines boot in {home.config.boot_delay:g} s"
+                options.out.write_text(timeline(samples, title))
+                print(f"timeline: {options.out.absolute()}", flush=True)
+            _put_back(home)
     _summarise(samples, home.config.boot_delay)
     return 0
 
@@ -158,12 +158,11 @@ def _job(number: int, seconds: int) -> dict[str, Any]:
     }
 
 
-def _put_back(home: Home, quota: int) -> None:
+def _put_back(home: Home) -> None:
     """The jobs go, then the machines, then the stack is as its file says; an update would be refused before."""
-    print("putting back: jobs, machines, stack, quota", flush=True)
+    print("putting back: jobs, machines, stack", flush=True)
     asyncio.run(_clear(home))
     _pulumi(home, _STACK_FILE, "up", "--yes", "--skip-preview")
-    _set_quota(home, quota)
 
 
 async def _clear(home: Home, patience: float = 600) -> None:
@@ -251,26 +250,6 @@ def _pulumi(home: Home, stack_file: Path, *arguments: str) -> None:
     )
     if done.returncode != 0:
         raise DemoError(f"`pulumi {arguments[0]}` failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-
-
-def _spot_quota(home: Home) -> int:
-    subscription = home.config.subscription_id
-    where = f"/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{_REGION}/usages"
-    rows = _ask(home, "GET", f"{where}?api-version=2024-07-01")["value"]
-    return next(int(row["limit"]) for row in rows if row["name"]["value"] == _QUOTA)
-
-
-def _set_quota(home: Home, limit: int) -> None:
-    _ask(home, "PUT", "/sandbox/quota", {"region": _REGION, "name": _QUOTA, "limit": limit})
-
-
-def _ask(home: Home, method: str, where: str, body: Any = None) -> Any:
-    context = ssl.create_default_context(cafile=str(home.ca_cert))
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    request = urllib.request.Request(home.azure_url + where, method=method, data=dumps(body).encode() if body else None)
-    request.add_header("Authorization", f"Bearer {home.config.internal_token}")
-    with opener.open(request, timeout=30) as answer:
-        return loads(answer.read())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,12 +15,12 @@ from typing import Any
 
 import grpc
 import pytest
-import requests
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto.analyzer_pb2_grpc import AnalyzerStub
 
 from policy.report import VARIABLE
 from policy.rules import RULES
+from sandbox import orders
 from sandbox.home import REPOSITORY
 from tests.conftest import RunningSandbox, Stack
 from tests.end_to_end.faulty_azure import Fault, faulty_azure
@@ -117,34 +117,9 @@ def plain(sandbox: RunningSandbox, tmp_path: Path) -> Generator[Stack]:
         yield stack
 
 
-@contextmanager
-def quota(sandbox: RunningSandbox, region: str, name: str, limit: int) -> Generator[None]:
+def quota(sandbox: RunningSandbox, region: str, name: str, limit: int) -> AbstractContextManager[object]:
     """Another limit for a while."""
-    listed = _azure(
-        sandbox,
-        "GET",
-        f"/subscriptions/{sandbox.home.config.subscription_id}/providers/Microsoft.Compute"
-        f"/locations/{region}/usages?api-version=2024-07-01",
-    )
-    [before] = [row["limit"] for row in listed["value"] if row["name"]["value"] == name]
-    _azure(sandbox, "PUT", "/sandbox/quota", {"region": region, "name": name, "limit": limit})
-    try:
-        yield
-    finally:
-        _azure(sandbox, "PUT", "/sandbox/quota", {"region": region, "name": name, "limit": before})
-
-
-def _azure(sandbox: RunningSandbox, method: str, path: str, body: Any = None) -> Any:
-    answer = requests.request(
-        method,
-        sandbox.home.azure_url + path,
-        json=body,
-        headers={"Authorization": f"Bearer {sandbox.home.config.internal_token}"},
-        verify=str(sandbox.home.ca_bundle),
-        timeout=30,
-    )
-    assert answer.ok, answer.text
-    return answer.json()
+    return orders.quota(sandbox.home, region, {name: limit})
 
 
 def passed(done: CompletedProcess[str]) -> str:
@@ -285,11 +260,11 @@ def test_features_that_are_not_registered_fail(plain: Stack, pack: Pack) -> None
     pack.configure(features_registered="mandatory", rights_suffice="mandatory", providers_registered="mandatory")
     name = "Microsoft.Compute/EncryptionAtHost"
     passed(pack.preview(plain))
-    _azure(pack.sandbox, "PUT", "/sandbox/registrations", {"name": name, "state": "NotRegistered"})
+    orders.ask(pack.sandbox.home, "PUT", "/sandbox/registrations", {"name": name, "state": "NotRegistered"})
     try:
         assert f"the feature {name} is NotRegistered, and gpu needs it" in failed(pack.preview(plain))
     finally:
-        _azure(pack.sandbox, "PUT", "/sandbox/registrations", {"name": name, "state": "Registered"})
+        orders.ask(pack.sandbox.home, "PUT", "/sandbox/registrations", {"name": name, "state": "Registered"})
 
 
 def test_an_official_language_host_can_start_the_pack(pack: Pack) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import ssl
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any
@@ -20,6 +18,7 @@ import pytest
 import yaml
 
 from sandbox.home import REPOSITORY
+from sandbox.orders import ask, set_quota
 from sandbox.processes import Processes
 from tests.conftest import RunningSandbox, Stack
 from tests.end_to_end.whole import StackFile
@@ -38,19 +37,13 @@ class Yard:
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
-        self.context = ssl.create_default_context(cafile=str(sandbox.home.ca_cert))
 
     def azure(self, method: str, where: str, body: Any = None) -> Any:
         """Ask the simulated Azure as one of its own parts."""
-        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.context))
-        url = self.sandbox.home.azure_url + where
-        request = urllib.request.Request(url, method=method, data=json.dumps(body).encode() if body else None)
-        request.add_header("Authorization", f"Bearer {self.sandbox.home.config.internal_token}")
-        with urllib.request.build_opener(*handlers).open(request, timeout=60) as answer:
-            return json.loads(answer.read())
+        return ask(self.sandbox.home, method, where, body)
 
     def quota(self, name: str, limit: int) -> None:
-        self.azure("PUT", "/sandbox/quota", {"region": "westeurope", "name": name, "limit": limit})
+        set_quota(self.sandbox.home, "westeurope", name, limit)
 
     def faults(self, *wanted: Json) -> None:
         self.azure("PUT", "/sandbox/faults", {"faults": list(wanted)})

@@ -1,4 +1,4 @@
-"""`make bench`: what Trainyard's components cost in a preview.
+"""`make bench-previews`: what Trainyard's components cost in a preview.
 
 Times `pulumi preview` of the program and of a bare program that declares the same resources, in turn in one run, on the
 running sandbox's engine and providers. Only ratios mean something: machines are shared and noisy.
@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from bench.declarations import write_declarations
 from bench.policies import Measured, measure
 from bench.pools import stack_file, values
+from bench.projects import Program, encryption_salt, project
 from components.environment import Environment
 from sandbox.environment import process_environment
 from sandbox.home import REPOSITORY, Home
@@ -33,41 +29,11 @@ GROWTH_AT_MOST = 1.4
 OURS_A_ROUND = 3
 """Previews of the program for each one of the bare program: sixteen pools cost less than a preview's noise, so that
 the fastest of many is needed to see them."""
-_SALT_FROM = REPOSITORY / "stacks" / "Pulumi.sandbox.yaml"
-
-
-@dataclass(frozen=True)
-class Program:
-    """One program to preview: where its project lies, and the environment it is run in."""
-
-    name: str
-    folder: Path
-    environment: dict[str, str]
-
-    def preview(self) -> float:
-        """Seconds of one preview.
-
-        Raises:
-            SystemExit: it failed; with its output.
-        """
-        began = time.monotonic()
-        done = subprocess.run(
-            ["pulumi", "preview", "--non-interactive", "--suppress-progress", "--stack", "bench"],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.monotonic() - began
-        if done.returncode != 0:
-            sys.exit(f"bench: the preview of {self.name} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
-        return seconds
 
 
 def main() -> int:
     """Measure, print the table, and say whether the goals are met."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.previews", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="previews of the bare program at each size")
     rounds = parser.parse_args().rounds
     home = Home()
@@ -135,29 +101,11 @@ def _programs(home: Home, folder: Path, count: int) -> tuple[int, Program, Progr
             deployer=Deployer(object_id=config.object_id, principal_type="ServicePrincipal"),
         ),
     )
-    salt = yaml.safe_load(_SALT_FROM.read_text())["encryptionsalt"]
+    salt = encryption_salt()
     environment = {**process_environment(home), "BENCH_DECLARATIONS": str(declarations)}
-    ours = _project("program", folder, REPOSITORY / "infra", stack_file(count - 1, salt), environment)
-    bare = _project("bare", folder, REPOSITORY / "bench" / "bare.py", {"encryptionsalt": salt}, environment)
+    ours = project("program", folder, REPOSITORY / "infra", stack_file(count - 1, salt), environment)
+    bare = project("bare", folder, REPOSITORY / "bench" / "bare.py", {"encryptionsalt": salt}, environment)
     return resources, ours, bare
-
-
-def _project(name: str, parent: Path, main: Path, stack: dict[str, object], environment: dict[str, str]) -> Program:
-    """A Pulumi project that runs `main`, with one new stack in a state of its own."""
-    folder = parent / name
-    state = folder / "state"
-    state.mkdir(parents=True)
-    project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
-    project |= {"main": str(main), "stackConfigDir": "."}
-    project["runtime"]["options"]["virtualenv"] = str(REPOSITORY / ".venv")
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    (folder / "Pulumi.bench.yaml").write_text(yaml.safe_dump(stack, sort_keys=False))
-    own = {**environment, "PULUMI_BACKEND_URL": f"file://{state}"}
-    init = ["pulumi", "stack", "init", "bench", "--non-interactive"]
-    done = subprocess.run(init, cwd=folder, env=own, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench: no stack could be made in {folder}: {done.stderr}")
-    return Program(name, folder, own)
 
 
 if __name__ == "__main__":
