@@ -64,7 +64,7 @@ def machines(platform: Stack, azure: Azure, plans: Mapping[str, PoolPlan]) -> Ge
 
 
 def test_the_stack_names_a_claim_of_every_kind_that_its_file_asks_for(claims: dict[str, str]) -> None:
-    assert {"file.csi.azure.com", "blob.csi.azure.com"} <= set(claims.values())
+    assert set(claims.values()) == {"file.csi.azure.com", "blob.csi.azure.com", "rook-ceph.cephfs.csi.ceph.com"}
 
 
 def test_a_pod_in_every_pool_mounts_every_claim(
@@ -87,6 +87,12 @@ def test_a_pod_in_every_pool_mounts_every_claim(
                 lambda node=node: _drivers(platform, node),
                 lambda there, wanted=wanted: wanted <= there,
                 f"the drivers {sorted(wanted)} on {node} of pool {key}",
+                _PATIENCE,
+            )
+            eventually(
+                lambda name=name: _object(platform, "pod", name)["status"]["phase"],
+                lambda phase: phase == "Running",
+                f"{name} mounts {', '.join(claims)}",
                 _PATIENCE,
             )
     finally:
