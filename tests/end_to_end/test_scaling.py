@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sandbox.home import REPOSITORY
-from sandbox.orders import ask, set_quota
+from sandbox.orders import ask, quota, set_quota
 from sandbox.processes import Processes
 from tests.conftest import RunningSandbox, Stack
 from tests.end_to_end.whole import StackFile
@@ -26,6 +26,7 @@ from tests.end_to_end.whole import StackFile
 pytestmark = pytest.mark.sandbox
 
 NAMESPACE = "scaling"
+REGION, A100 = "westeurope", "StandardNCADSA100v4Family"
 JOBS = 40
 SLACK = 30.0
 """Seconds beyond the boot delay within which another pool's machines must run the jobs."""
@@ -41,9 +42,6 @@ class Yard:
     def azure(self, method: str, where: str, body: Any = None) -> Any:
         """Ask the simulated Azure as one of its own parts."""
         return ask(self.sandbox.home, method, where, body)
-
-    def quota(self, name: str, limit: int) -> None:
-        set_quota(self.sandbox.home, "westeurope", name, limit)
 
     def faults(self, *wanted: Json) -> None:
         self.azure("PUT", "/sandbox/faults", {"faults": list(wanted)})
@@ -85,6 +83,22 @@ class Yard:
         found = self.azure("GET", "/sandbox/machines")["machines"]
         return Counter(str(one["labels"].get("trainyard/pool", "")) for one in found)
 
+    def delete_machines(self, *pools: str) -> None:
+        """Delete what the pools have, as a person would by hand, and wait until it is gone."""
+        numbers: dict[str, list[str]] = {}
+        for one in self.azure("GET", "/sandbox/machines")["machines"]:
+            if one["labels"].get("trainyard/pool") in pools and one["state"] != "deleting":
+                scale_set, _, number = one["providerId"].removeprefix("azure://").partition("/virtualMachines/")
+                numbers.setdefault(scale_set, []).append(number)
+        for scale_set, ids in numbers.items():
+            self.azure("POST", f"{scale_set}/delete?api-version=2024-07-01", {"instanceIds": ids})
+        wait("all machines gone", lambda: not any(self.machines()[pool] for pool in pools), 120)
+
+    def restart_autoscaler(self) -> None:
+        """A new process: it remembers no failure of an earlier test."""
+        Processes(self.sandbox.home).stop("autoscaler")
+        self.sandbox.sandbox_command("start")
+
     def pools_of_pods(self, kind: str) -> set[str]:
         """Pools on whose nodes pods of a kind run or ran."""
         pods = self.items("pods", "-n", NAMESPACE, "-l", f"kind={kind}")
@@ -121,14 +135,13 @@ def large(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Generato
 def yard(large: None, sandbox: RunningSandbox) -> Generator[Yard]:
     """An empty namespace, plenty of quota, no faults, and no machines that scale; left as it was found."""
     made = Yard(sandbox)
-    made.quota("lowPriorityCores", 2000)
-    sandbox.admin_kubectl("create", "namespace", NAMESPACE)
-    yield made
-    made.faults()
-    sandbox.admin_kubectl("delete", "namespace", NAMESPACE, "--wait")
-    made.quota("lowPriorityCores", 800)
-    made.quota("StandardNCADSA100v4Family", 576)
-    wait("all machines gone", lambda: not any(made.machines()[pool] for pool in ("heavy", "sure", "light", "cpu")), 300)
+    with quota(sandbox.home, REGION, {"lowPriorityCores": 2000, A100: 576}):
+        made.restart_autoscaler()
+        sandbox.admin_kubectl("create", "namespace", NAMESPACE)
+        yield made
+        made.faults()
+        sandbox.admin_kubectl("delete", "namespace", NAMESPACE, "--wait")
+        made.delete_machines("heavy", "sure", "light", "cpu")
 
 
 def test_forty_jobs_bring_forty_machines_complete_and_take_the_machines_along(yard: Yard) -> None:
@@ -189,7 +202,7 @@ def test_when_spot_cannot_be_had_the_next_pool_runs_the_jobs(yard: Yard, fault: 
 
 
 def test_with_a_full_quota_nothing_is_half_done_and_the_rest_goes_on(yard: Yard) -> None:
-    yard.quota("StandardNCADSA100v4Family", 24)
+    set_quota(yard.sandbox.home, REGION, A100, 24)
     yard.submit("train", 3, {"trainyard/pool": "sure"})
     yard.submit("plain", 1, {"trainyard/class": "cpu"}, gpus=0)
     wait("the other pool's job completes", lambda: yard.complete() == 1, 120)
@@ -208,4 +221,4 @@ def test_an_autoscaler_killed_in_a_scale_up_leaves_no_machine_and_loses_no_job(y
     yard.sandbox.sandbox_command("start")
     wait("all jobs complete", lambda: yard.complete() == 6, 200)
     assert yard.machines()["heavy"] <= 6
-    wait("machines back to none", lambda: yard.machines()["heavy"] == 0, 300)
+    wait("machines back to none, by the new process", lambda: yard.machines()["heavy"] == 0, 300)
