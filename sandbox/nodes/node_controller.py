@@ -1,7 +1,7 @@
 """Brings Nodes in line with the machines: registers, corrects, drains, removes.
 
 Owns when to look and in what order to act; what is to be is decided in `node_objects`, `csi_nodes` and
-`pod_status`. Looks at all nodes at most a few times a second, and only after something changed.
+`pod_status`. Looks a few times a second at the nodes of which something changed, and at all of them now and then.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 16
 _PAUSE = 0.3
-"""Seconds between two looks at all nodes."""
+"""Seconds between two looks."""
 _LOOK_ANYWAY = 30.0
+"""Seconds after which all nodes are looked at, changed or not."""
 _EVICT_EVERY = 2.0
 
 
@@ -53,14 +54,17 @@ class NodeController:
         self._csi_nodes = csi_nodes
         self._fleet = fleet
         self._dirty = asyncio.Event()
+        self._names: set[str] = set()
+        self._seen: Fleet | None = None
+        self._looked_at = float("-inf")
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._evicted: dict[str, float] = {}
         for watched in (nodes, csi_nodes):
-            watched.on_change(lambda _before, _after: self._dirty.set())
+            watched.on_change(lambda before, after: self._look_at(text(after or before or {}, "metadata", "name")))
         pods.on_change(self._pod_changed)
 
     def look(self) -> None:
-        """Something outside changed: look again soon."""
+        """Machines changed: look again soon."""
         self._dirty.set()
 
     async def run(self) -> None:
@@ -70,7 +74,7 @@ class NodeController:
         while True:
             fleet = self._fleet()
             if fleet is not None:
-                await self._bring_in_line(fleet)
+                await self._bring_in_line(fleet, self._due(fleet))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._next_look(fleet)):
                     await self._dirty.wait()
@@ -81,23 +85,45 @@ class NodeController:
         draining = fleet is not None and any(machine.state == "deleting" for machine in fleet.machines.values())
         return _EVICT_EVERY if draining else _LOOK_ANYWAY
 
+    def _look_at(self, name: str) -> None:
+        self._names.add(name)
+        self._dirty.set()
+
     def _pod_changed(self, before: Json | None, pod: Json | None) -> None:
         """Of all the pods' changes only those matter that change what a node offers."""
         if _offer(before) != _offer(pod):
-            self._dirty.set()
+            self._look_at(text(pod or before or {}, "spec", "nodeName"))
 
-    async def _bring_in_line(self, fleet: Fleet) -> None:
-        work: list[Awaitable[object]] = []
+    def _due(self, fleet: Fleet) -> set[str]:
+        """The nodes to look at now: all from time to time, else those of which something changed, and those that go."""
+        names, self._names = self._names, set()
+        before, self._seen = self._seen, fleet
+        now = time.monotonic()
+        if before is None or before.cluster != fleet.cluster or now - self._looked_at >= _LOOK_ANYWAY:
+            self._looked_at = now
+            return {*fleet.machines, *(name for _, name in self._nodes.objects)}
+        if before is not fleet:
+            names |= {name for name in before.machines if name not in fleet.machines}
+            names |= {name for name, machine in fleet.machines.items() if before.machines.get(name) != machine}
+        return names | {name for name, machine in fleet.machines.items() if machine.state == "deleting"}
+
+    async def _bring_in_line(self, fleet: Fleet, names: set[str]) -> None:
+        work: list[tuple[str, Awaitable[object]]] = []
         addresses = iter(free_addresses(self._nodes.objects.values()))
-        if fleet.cluster is not None:
-            for machine in fleet.machines.values():
-                work.extend(self._machine_work(machine, fleet.cluster, addresses))
-        for (_, name), node in list(self._nodes.objects.items()):
-            if is_managed(node) and name not in fleet.machines:
-                work.append(self._remove(node))
-        results = await asyncio.gather(*(self._bounded(one) for one in work))
-        if not all(results):
-            asyncio.get_running_loop().call_later(1, self._dirty.set)
+        for name in names:
+            machine, node = fleet.machines.get(name), self._nodes.objects.get(("", name))
+            if machine is not None and fleet.cluster is not None:
+                work.extend((name, one) for one in self._machine_work(machine, fleet.cluster, addresses))
+            elif machine is None and node is not None and is_managed(node):
+                work.append((name, self._remove(node)))
+        results = await asyncio.gather(*(self._bounded(one) for _, one in work))
+        again = {name for (name, _), done in zip(work, results, strict=True) if not done}
+        if again:
+            asyncio.get_running_loop().call_later(1, self._look_at_all, again)
+
+    def _look_at_all(self, names: set[str]) -> None:
+        self._names |= names
+        self._dirty.set()
 
     def _machine_work(self, machine: Machine, cluster: Cluster, addresses: Iterator[str]) -> list[Awaitable[object]]:
         node = self._nodes.objects.get(("", machine.node_name))
