@@ -136,7 +136,7 @@ def arm_resources(home: Home) -> Counter[str]:
 _BY_TYPE = "SELECT type, count(*) FROM resources GROUP BY type"
 
 
-def settles(sandbox: RunningSandbox, expected: Inventory, seconds: float = 90) -> Inventory:
+def settles(sandbox: RunningSandbox, expected: Inventory, seconds: float = 240) -> Inventory:
     """Wait until what is there is as expected: nodes whose kubelet was away take a while to be ready again.
 
     Raises:
@@ -160,7 +160,7 @@ def is_ready(node: dict[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def eventually(read: Callable[[], _T], holds: Callable[[_T], bool], what: str, seconds: float = 60) -> _T:
+def eventually(read: Callable[[], _T], holds: Callable[[_T], bool], what: str, seconds: float = 180) -> _T:
     """Read until it holds.
 
     Raises:

@@ -45,7 +45,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         kubectl = _kubectl(home)
         kubectl("apply", "-f", "-", stdin=json.dumps(_NODE))
         kubectl("patch", "node", "machine", "--subresource=status", "-p", json.dumps({"status": _NODE["status"]}))
-        kubectl("wait", "--for=condition=Ready", "node/machine", "--timeout=60s")
+        kubectl("wait", "--for=condition=Ready", "node/machine", "--timeout=180s")
         yield home
     finally:
         control_plane.stop(home)

@@ -133,7 +133,7 @@ def test_a_refresh_after_a_changed_status_is_empty(engine: Engine, kubectl: Kube
     name = fresh("status")
     made = engine.create(DEPLOYMENT, deployment(name))
     kubectl("delete", "pod", "-l", f"app={name}", "--wait=true")
-    kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    kubectl("rollout", "status", f"deployment/{name}", "--timeout=180s")
     found, diff = engine.refresh(made)
     assert found is not None
     assert diff is not None
@@ -247,7 +247,7 @@ def test_an_ignored_field_keeps_what_others_made_of_it(engine: Engine, kubectl: 
     name = fresh("ignored")
     made = engine.create(DEPLOYMENT, deployment(name, replicas=1))
     kubectl("scale", f"deployment/{name}", "--replicas=3")
-    kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    kubectl("rollout", "status", f"deployment/{name}", "--timeout=180s")
     found = engine.read(made)
     assert found is not None
     new = deployment(name, replicas=1, labels={"changed": "yes"})

@@ -132,7 +132,7 @@ def test_a_program_comes_up_stays_the_same_changes_and_goes(pulumi: Pulumi, kube
     pulumi("refresh", "--yes", "--expect-no-changes")
 
     kubectl("delete", "pod", "-n", "engine-app", "-l", "app=web", "--wait=true")
-    kubectl("rollout", "status", "-n", "engine-app", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "-n", "engine-app", "deployment/web", "--timeout=180s")
     pulumi("refresh", "--yes", "--expect-no-changes")
     pulumi("preview", "--expect-no-changes")
 

@@ -74,7 +74,7 @@ class Cluster:
             self._controller.wait()
 
 
-def eventually(what: Callable[[], Any], within: float = 40) -> None:
+def eventually(what: Callable[[], Any], within: float = 120) -> None:
     """Wait until `what` is true; fails with what it said last."""
     until = time.monotonic() + within
     last: Any = None

@@ -266,7 +266,7 @@ def test_after_the_clusters_end_the_next_one_is_filled_anew(cluster: Cluster) ->
     eventually(lambda: is_ready(cluster, HEAVY))
     before = cluster.get("node", HEAVY)["metadata"]["uid"]
     control_plane.reset(cluster.home)
-    eventually(lambda: is_ready(cluster, HEAVY), within=60)
+    eventually(lambda: is_ready(cluster, HEAVY), within=240)
     assert cluster.get("node", HEAVY)["metadata"]["uid"] != before
     eventually(lambda: "coredns" in cluster.kubectl("get", "deployments", "-n", "kube-system"))
 

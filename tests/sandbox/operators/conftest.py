@@ -147,7 +147,7 @@ def _clear(cluster: StorageCluster) -> None:
     eventually(lambda: not cluster.list("nodes"))
     for name in mine:
         cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
-    eventually(lambda: not {one["metadata"]["name"] for one in cluster.list("namespaces")} & set(mine), within=60)
+    eventually(lambda: not {one["metadata"]["name"] for one in cluster.list("namespaces")} & set(mine), within=240)
     for one in cluster.list("pv"):
         cluster.kubectl("delete", "pv", one["metadata"]["name"], "--wait=false", "--ignore-not-found")
         cluster.free("pv", one["metadata"]["name"])

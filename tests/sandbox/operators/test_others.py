@@ -44,10 +44,10 @@ def kadalu(cluster: StorageCluster) -> None:
 
 def test_kadalu_s_pool_serves_claims_and_goes_with_its_last_volume(cluster: StorageCluster) -> None:
     kadalu(cluster)
-    eventually(lambda: "kadalu" in cluster.drivers_of(SYSTEM), within=60)
+    eventually(lambda: "kadalu" in cluster.drivers_of(SYSTEM), within=240)
     assert "kadalu" not in cluster.drivers_of(HEAVY), "the chart's plugin tolerates nothing"
     cluster.apply(pool(EVERYWHERE), claim("data", "kadalu.shared", "50Gi"), claim("more", "kadalu.shared", "50Gi"))
-    eventually(lambda: len(cluster.pods("kadalu", **{"app.kubernetes.io/component": "server"})) == 3, within=60)
+    eventually(lambda: len(cluster.pods("kadalu", **{"app.kubernetes.io/component": "server"})) == 3, within=240)
     eventually(lambda: "kadalu" in cluster.drivers_of(HEAVY))
     eventually(lambda: cluster.get("pvc", "data")["status"]["phase"] == "Bound" or cluster.get("pvc", "more"))
 
@@ -70,7 +70,7 @@ def test_kadalu_s_pool_serves_claims_and_goes_with_its_last_volume(cluster: Stor
 def test_a_kadalu_pool_of_a_wrong_number_of_bricks_is_left_alone(cluster: StorageCluster) -> None:
     kadalu(cluster)
     cluster.apply(pool(EVERYWHERE, bricks=2))
-    eventually(lambda: "Invalid number of storage directories" in cluster.events("kadalu"), within=60)
+    eventually(lambda: "Invalid number of storage directories" in cluster.events("kadalu"), within=240)
     assert not cluster.get("storageclass", "kadalu.shared")
 
 
@@ -87,7 +87,7 @@ def test_portworx_runs_where_it_may_and_is_wiped_before_it_goes(cluster: Storage
     cluster.apply(namespace("portworx"))
     cluster.install("portworx", "portworx", deployCluster=False)
     cluster.apply(storage_cluster(EVERYWHERE, deleteStrategy={"type": "UninstallAndWipe"}))
-    eventually(lambda: cluster.phase("storagecluster", "portworx", "px") == "Running", within=60)
+    eventually(lambda: cluster.phase("storagecluster", "portworx", "px") == "Running", within=240)
     nodes = {one["spec"]["nodeName"] for one in cluster.pods("portworx", name="portworx")}
     assert nodes == {HEAVY, *(storage_name(number) for number in range(3))}
     parameters = {"repl": "3", "sharedv4": "true"}
@@ -98,7 +98,7 @@ def test_portworx_runs_where_it_may_and_is_wiped_before_it_goes(cluster: Storage
         parameters=parameters,
     )
     cluster.apply(made, claim("data", "px-shared"), pod("train", "data", HEAVY))
-    eventually(lambda: cluster.get("pod", "train")["status"]["phase"] == "Running", within=60)
+    eventually(lambda: cluster.get("pod", "train")["status"]["phase"] == "Running", within=240)
     cluster.kubectl("delete", "pod,pvc", "--all")
     cluster.kubectl("delete", "storagecluster", "px", "-n", "portworx")
     assert not cluster.get("storagecluster", "px", "-n", "portworx")
@@ -110,7 +110,7 @@ def test_portworx_without_its_operator_keeps_its_finalizer(cluster: StorageClust
     cluster.apply(namespace("portworx"))
     cluster.install("portworx", "portworx", deployCluster=False)
     cluster.apply(storage_cluster(ON_STORAGE))
-    eventually(lambda: finalizers_of(cluster.get("storagecluster", "px", "-n", "portworx")), within=60)
+    eventually(lambda: finalizers_of(cluster.get("storagecluster", "px", "-n", "portworx")), within=240)
     cluster.kubectl("delete", "deployment", "portworx-operator", "-n", "portworx")
     eventually(lambda: not cluster.list("pods", "-n", "portworx", "-l", "name=portworx-operator"))
     cluster.kubectl("delete", "storagecluster", "px", "-n", "portworx", "--wait=false")
@@ -149,7 +149,7 @@ def test_lustre_s_driver_serves_a_file_system_that_is_there(cluster: StorageClus
     cluster.apply(*lustre(EVERYWHERE), lustre_class("disks-lustre", **{"mgs-ip-address": "10.1.2.3", "sub-dir": "a"}))
     cluster.apply(lustre_class("disks-wrong", **{"mgs-ip-address": "10.1.2.3", "mgs": "10.1.2.3"}))
     cluster.apply(claim("data", "disks-lustre"), claim("wrong", "disks-wrong"), pod("train", "data", HEAVY))
-    eventually(lambda: cluster.get("pod", "train")["status"]["phase"] == "Running", within=60)
+    eventually(lambda: cluster.get("pod", "train")["status"]["phase"] == "Running", within=240)
     [volume] = [one for one in cluster.list("pv") if one["spec"]["storageClassName"] == "disks-lustre"]
     assert section(volume, "spec", "capacity") == {"storage": "4Ti"}, "it comes in blocks of 4 TiB"
     assert volume["spec"]["csi"]["volumeHandle"].endswith("#lustrefs#10.1.2.3#a#f#")

@@ -49,7 +49,7 @@ def whole(cluster: StorageCluster, node_plugin: list[Json] = EVERYWHERE) -> None
     operators(cluster, ON_STORAGE)
     cluster.install("ceph-csi-drivers", NAMESPACE, **driver_values(node_plugin))
     cluster.apply(ceph_cluster(), ceph_filesystem(), ceph_class())
-    eventually(lambda: cluster.phase("cephfilesystem", NAMESPACE, "shared") == "Ready", within=120)
+    eventually(lambda: cluster.phase("cephfilesystem", NAMESPACE, "shared") == "Ready", within=240)
 
 
 def is_bound(cluster: StorageCluster, name: str, where: str = "default") -> bool:
@@ -220,10 +220,10 @@ def test_operators_that_are_killed_neither_double_nor_lose_anything(cluster: Sto
     cluster.apply(ceph_cluster(), ceph_filesystem(), ceph_class(), claim("data", "rook-cephfs"))
     for wanted in (3, 1):  # killed while monitors come, and again while OSDs do
         app = "rook-ceph-mon" if wanted == 3 else "rook-ceph-osd-prepare"
-        eventually(lambda app=app: cluster.list("pods", "-n", NAMESPACE, "-l", f"app={app}"), within=60)
+        eventually(lambda app=app: cluster.list("pods", "-n", NAMESPACE, "-l", f"app={app}"), within=240)
         cluster.kill_operators()
         cluster.start_operators()
-    eventually(lambda: cluster.phase("cephfilesystem", NAMESPACE, "shared") == "Ready", within=120)
+    eventually(lambda: cluster.phase("cephfilesystem", NAMESPACE, "shared") == "Ready", within=240)
     eventually(lambda: is_bound(cluster, "data"))
     before = names(cluster)
     assert len([one for one in before if one.startswith("PersistentVolumeClaim")]) == 3 + 3 + 1
@@ -231,7 +231,7 @@ def test_operators_that_are_killed_neither_double_nor_lose_anything(cluster: Sto
     cluster.kill_operators()
     cluster.start_operators()
     cluster.kubectl("delete", "deployment", "rook-ceph-osd-1", "-n", NAMESPACE)
-    eventually(lambda: len(cluster.pods(NAMESPACE, app="rook-ceph-osd")) == 3, within=60)
+    eventually(lambda: len(cluster.pods(NAMESPACE, app="rook-ceph-osd")) == 3, within=240)
     assert names(cluster) == before
     after = {one["metadata"]["name"]: one["metadata"]["generation"] for one in cluster.list("deployments", "-A")}
     assert after == generations, "what is as it should be is not touched"
@@ -246,9 +246,9 @@ def names(cluster: StorageCluster) -> list[str]:
 def test_a_device_set_that_grows_brings_osds_and_larger_disks(cluster: StorageCluster) -> None:
     operators(cluster, ON_STORAGE)
     cluster.apply(ceph_cluster(osds=1))
-    eventually(lambda: cluster.phase("cephcluster", NAMESPACE, NAMESPACE) == "Ready", within=120)
+    eventually(lambda: cluster.phase("cephcluster", NAMESPACE, NAMESPACE) == "Ready", within=240)
     cluster.apply(ceph_cluster(osds=2, size="128Gi"))
-    eventually(lambda: len(cluster.pods(NAMESPACE, app="rook-ceph-osd")) == 2, within=60)
+    eventually(lambda: len(cluster.pods(NAMESPACE, app="rook-ceph-osd")) == 2, within=240)
 
     def sizes() -> list[str]:
         claims = cluster.list("pvc", "-n", NAMESPACE, "-l", "ceph.rook.io/DeviceSet=set")
