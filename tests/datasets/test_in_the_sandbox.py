@@ -20,7 +20,7 @@ import pytest
 from datasets.receiver.blocks import SMALLEST_BLOCK
 from sandbox.home import REPOSITORY
 from tests.conftest import Stack
-from tests.end_to_end.whole import StackFile
+from tests.end_to_end.whole import StackFile, delete_machines
 
 pytestmark = pytest.mark.sandbox
 
@@ -98,7 +98,7 @@ class Uploads:
 
 @pytest.fixture(scope="module")
 def uploads(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Generator[Uploads]:
-    """The deployed stack with datasets and a machine to copy on; put back afterwards."""
+    """The deployed stack with datasets, put back afterwards; the machine to copy on comes when a Job waits for it."""
     folder = tmp_path_factory.mktemp("datasets")
     source = folder / "source"
     (source / "übung").mkdir(parents=True)
@@ -107,7 +107,6 @@ def uploads(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Genera
     copy = folder / "Pulumi.sandbox.yaml"
     copy.write_text((REPOSITORY / "stacks" / copy.name).read_text())
     changed, unique = StackFile(platform, copy), uuid.uuid4().hex[:8]
-    changed.set("pools.cpu.min", "1")
     for name, kind, target in (("blobs", "container", "raw"), ("files", "share", "code")):
         changed.set(f"datasets.{name}.source.folder", str(source))
         changed.set(f"datasets.{name}.target.{kind}", target)
@@ -116,6 +115,7 @@ def uploads(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Genera
     variables = {**platform.sandbox.variables, "XDG_CACHE_HOME": str(folder / "cache")}
     yield Uploads(platform, variables, source, unique)
     platform.pulumi("up", "--yes", "--skip-preview")
+    delete_machines(platform.sandbox, "cpu")
 
 
 def test_a_folder_goes_into_a_container_and_is_verified_there(uploads: Uploads) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.home import REPOSITORY
 from tests.conftest import Stack
-from tests.end_to_end.whole import StackFile
+from tests.end_to_end.whole import StackFile, delete_machines
 
 pytestmark = pytest.mark.sandbox
 
@@ -66,7 +66,8 @@ def jobs(platform: Stack) -> Generator[dict[str, str]]:
         yield found
     finally:
         platform.sandbox.kubectl("delete", "job", NAME, "--wait", "--cascade=foreground")
-        platform.pulumi("up", "--yes", "--skip-preview", "--refresh", check=False)
+        delete_machines(platform.sandbox, "light")
+        platform.pulumi("up", "--yes", "--skip-preview", "--refresh")
 
 
 def test_updates_that_would_end_running_machines_are_refused_and_the_remedy_keeps_them(

@@ -21,7 +21,7 @@ from sandbox.home import REPOSITORY
 from sandbox.orders import ask, quota, set_quota
 from sandbox.processes import Processes
 from tests.conftest import RunningSandbox, Stack
-from tests.end_to_end.whole import StackFile
+from tests.end_to_end.whole import StackFile, delete_machines, machines_of
 
 pytestmark = pytest.mark.sandbox
 
@@ -79,20 +79,7 @@ class Yard:
         return sum(int(one.get("status", {}).get("succeeded") or 0) for one in self.items("jobs", "-n", NAMESPACE))
 
     def machines(self) -> Counter[str]:
-        """Machines by the pool's name in the stack file, whatever their state."""
-        found = self.azure("GET", "/sandbox/machines")["machines"]
-        return Counter(str(one["labels"].get("trainyard/pool", "")) for one in found)
-
-    def delete_machines(self, *pools: str) -> None:
-        """Delete what the pools have, as a person would by hand, and wait until it is gone."""
-        numbers: dict[str, list[str]] = {}
-        for one in self.azure("GET", "/sandbox/machines")["machines"]:
-            if one["labels"].get("trainyard/pool") in pools and one["state"] != "deleting":
-                scale_set, _, number = one["providerId"].removeprefix("azure://").partition("/virtualMachines/")
-                numbers.setdefault(scale_set, []).append(number)
-        for scale_set, ids in numbers.items():
-            self.azure("POST", f"{scale_set}/delete?api-version=2024-07-01", {"instanceIds": ids})
-        wait("all machines gone", lambda: not any(self.machines()[pool] for pool in pools), 120)
+        return machines_of(self.sandbox)
 
     def restart_autoscaler(self) -> None:
         """A new process: it remembers no failure of an earlier test."""
@@ -141,7 +128,7 @@ def yard(large: None, sandbox: RunningSandbox) -> Generator[Yard]:
         yield made
         made.faults()
         sandbox.admin_kubectl("delete", "namespace", NAMESPACE, "--wait")
-        made.delete_machines("heavy", "sure", "light", "cpu")
+        delete_machines(sandbox, "heavy", "sure", "light", "cpu")
 
 
 def test_forty_jobs_bring_forty_machines_complete_and_take_the_machines_along(yard: Yard) -> None:

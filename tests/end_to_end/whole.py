@@ -17,6 +17,7 @@ from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
 from sandbox.home import Home
+from sandbox.orders import ask
 from tests.conftest import RunningSandbox, Stack
 
 AGENT_POOL = "azure-native:containerservice:AgentPool"
@@ -147,6 +148,29 @@ def settles(sandbox: RunningSandbox, expected: Inventory, seconds: float = 240) 
         assert time.monotonic() < deadline, f"after {seconds:.0f} s: {have.differences(expected)}"
         time.sleep(_POLL)
     return have
+
+
+def machines_of(sandbox: RunningSandbox) -> Counter[str]:
+    """Machines by the pool's name in the stack file, whatever their state."""
+    found = ask(sandbox.home, "GET", "/sandbox/machines")["machines"]
+    return Counter(str(one["labels"].get("trainyard/pool", "")) for one in found)
+
+
+def delete_machines(sandbox: RunningSandbox, *pools: str) -> None:
+    """Delete what pools have, as a person would by hand, and wait until it is gone.
+
+    A pool that has machines refuses updates, and idle ones go only after minutes.
+    """
+    numbers: dict[str, list[str]] = {}
+    for one in ask(sandbox.home, "GET", "/sandbox/machines")["machines"]:
+        if one["labels"].get("trainyard/pool") in pools and one["state"] != "deleting":
+            scale_set, _, number = one["providerId"].removeprefix("azure://").partition("/virtualMachines/")
+            numbers.setdefault(scale_set, []).append(number)
+    for scale_set, ids in numbers.items():
+        ask(sandbox.home, "POST", f"{scale_set}/delete?api-version=2024-07-01", {"instanceIds": ids})
+    eventually(
+        lambda: machines_of(sandbox), lambda left: not any(left[pool] for pool in pools), f"no machine in {pools}"
+    )
 
 
 def agent_pool(node: dict[str, Any]) -> str:
