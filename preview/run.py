@@ -45,6 +45,22 @@ class Wanted:
     not_seen: Sequence[str] = ()
 
 
+def judged_by_own_settings(stacks: Path, stack: str, arguments: Sequence[str]) -> list[str]:
+    """`arguments` with the policy pack's configuration of one environment, `policies.<environment>.json`.
+
+    Left as they are where there is no such file, where the pack's configuration is named already, and unless one pack
+    is named: which of several the file is for is not known here.
+
+    Args:
+        stacks: the folder of the stack files.
+    """
+    named = [argument.partition("=")[0] for argument in arguments]
+    own = stacks / f"policies.{stack}.json"
+    if named.count("--policy-pack") != 1 or "--policy-pack-config" in named or not own.exists():
+        return list(arguments)
+    return [*arguments, "--policy-pack-config", str(own)]
+
+
 def run(wanted: Wanted, say: Callable[[str], None] | None = None) -> Record:
     """Run the preview to its end, whatever that is, and write its record."""
     tell = say or _to_stderr
