@@ -68,6 +68,19 @@ def test_each_remedy_applied_passes() -> None:
         assert unverified(mended) == []
 
 
+def test_no_slice_of_a_gpu_is_proposed_in_place_of_a_whole_one() -> None:
+    made = world(t4=(4, 35))
+    offered = made.answers[question("sizes", "westeurope")]
+    for vcpus in (6, 12, 18):
+        name = f"Standard_NV{vcpus}ads_A10_v5"
+        offered[name.lower()] = {**offered["standard_nv36ads_a10_v5"], "name": name}
+    made.answers[question("aks-sizes", "westeurope")] = sorted(offered)
+    [said] = failures(made)
+    found = re.search(r"another size for light, with room for as many machines: (.+)", said)
+    assert found
+    assert {*found[1].split(", ")} == {A100, "Standard_NV36ads_A10_v5"}
+
+
 def test_machines_of_the_stack_itself_are_not_counted_twice() -> None:
     busy = world(t4=(32, 36))
     busy.answers[question("scale-sets", "rg-nodes")][1]["count"] = 8
