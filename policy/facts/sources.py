@@ -18,6 +18,8 @@ from policy.model import Finding, Rule, Setting, Settings
 from policy.stack import StackView
 
 RULE_NAME = "azure-facts"
+_CLOCKS_APART_HOURS = 1
+"""A snapshot's machine may be ahead of this one."""
 
 
 def facts(settings: Settings, environment: Mapping[str, str], config: Mapping[str, str]) -> Facts:
@@ -58,6 +60,11 @@ def _old_snapshot(_stack: StackView, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             f"{settings['snapshot']} was taken {hours:.0f} hours ago, more than {limit:g}: quota and offers may have "
             "changed. Run `make azure-snapshot`."
+        )
+    elif hours < -_CLOCKS_APART_HOURS:
+        yield Finding(
+            f"{settings['snapshot']} says that it was taken {-hours:.0f} hours from now: how old it is, is not known. "
+            "Run `make azure-snapshot`."
         )
 
 

@@ -170,6 +170,19 @@ def test_a_file_that_is_no_snapshot_is_no_answer(tmp_path: Path, text: str) -> N
         _ = SnapshotFacts(file).taken_at
 
 
+def test_an_answer_that_makes_no_sense_is_none() -> None:
+    damaged = Azure({"/usages": {"value": [{"name": "cores"}]}})
+
+    class Live:
+        described = "Azure, read now"
+
+        def read(self, asked: str) -> Any:
+            return ask(damaged, asked)
+
+    with pytest.raises(UnreadableError, match=r"quota in westeurope: the answer makes no sense \(Azure, read now"):
+        Facts(Live()).usages("westeurope")
+
+
 def test_rights_are_granted_and_withheld_with_wildcards() -> None:
     contributor = Permissions(((("*",), ("Microsoft.Authorization/*/Write",)),))
     assert contributor.allows("Microsoft.Compute/disks/write")
