@@ -82,6 +82,11 @@ def _known(value: Any) -> Any:
     return value
 
 
+def as_flag(value: Any) -> Any:
+    """`true` and `false` in text as what Azure takes them for; anything else as it is."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 class Properties:
     """Reads nested values by their path, `upgradeSettings.maxSurge`.
 
@@ -145,7 +150,7 @@ class Properties:
 
     def flag(self, path: str) -> bool | None:
         """True or false, None where it is absent or neither."""
-        found = self.get(path)
+        found = as_flag(self.get(path))
         return found if isinstance(found, bool) else None
 
     def section(self, path: str) -> Properties:
@@ -158,13 +163,15 @@ class Properties:
         """A list of texts, empty where it is absent."""
         return [str(one) for one in self._items(path)]
 
-    def sections(self, path: str) -> list[Properties]:
-        """A list of objects, empty where it is absent."""
-        return [
-            Properties(cast(Mapping[str, Any], one), f"{self._path(path)}[{index}]")
-            for index, one in enumerate(self._items(path))
-            if isinstance(one, Mapping)
-        ]
+    def sections(self, path: str) -> Iterator[Properties]:
+        """A list's objects, none where it is absent; what is not known yet comes last, as `UnknownValueError`."""
+        found = self.get(path)
+        items = list(cast(Sequence[Any], found)) if isinstance(found, Sequence) and not isinstance(found, str) else []
+        for index, one in enumerate(items):
+            if isinstance(one, Mapping):
+                yield Properties(cast(Mapping[str, Any], one), f"{self._path(path)}[{index}]")
+        if UNKNOWN in items:
+            raise UnknownValueError(f"{self._path(path)}[{items.index(UNKNOWN)}]")
 
     def mapping(self, path: str) -> dict[str, Any]:
         """An object's keys and values; values may be `UNKNOWN`."""

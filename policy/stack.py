@@ -107,12 +107,12 @@ class Pool:
     @property
     def spot(self) -> bool:
         """Whether its machines are spot machines."""
-        return self.properties.text("scaleSetPriority") == "Spot"
+        return (self.properties.text("scaleSetPriority") or "").lower() == "spot"
 
     @property
     def system(self) -> bool:
         """Whether it runs Kubernetes' own pods; in a cluster's body that is the default."""
-        return self.properties.text("mode") == "System"
+        return (self.properties.text("mode") or "").lower() == "system"
 
     @property
     def managed(self) -> bool:
@@ -248,7 +248,7 @@ def _inline(cluster: Cluster) -> Iterator[Pool]:
         return
     ignored = "agentPoolProfiles" in resource.ignore_changes
     for profile in resource.properties.sections("agentPoolProfiles"):
-        if ignored and profile.known("mode") == "User":
+        if ignored and str(profile.known("mode")).lower() == "user":
             continue
         label = str(profile.known("name") or "the cluster's own pool")
         yield Pool(resource, profile, cluster, label, inline=True)
