@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from capacity.quota import Cores, Demand
 from policy.model import Finding, Rule, Settings, UnverifiedError, each
-from policy.properties import UNKNOWN
+from policy.properties import UNKNOWN, Properties
 from policy.stack import Cluster, Pool, StackView
 
 POOLS, POOL_NODES, CLUSTER_NODES, TAGS = 100, 1000, 5000, 50
@@ -107,8 +107,8 @@ def _pod_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
         profile = cluster.resource.properties.section("networkProfile") if cluster.resource else None
         if profile is None or profile.text("networkPluginMode") != "overlay":
             return
-        cidr = profile.text("podCidr") or _DEFAULT_POD_CIDR
-        room = 2 ** max(0, _OVERLAY_PREFIX - ip_network(cidr, strict=False).prefixlen)
+        cidr = profile.network("podCidr") or ip_network(_DEFAULT_POD_CIDR)
+        room = 2 ** max(0, _OVERLAY_PREFIX - cidr.prefixlen)
         nodes = sum(_peak(pool) for pool in stack.pools if pool.cluster.key == cluster.key)
         if nodes > room:
             yield Finding(
@@ -129,8 +129,11 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
     unclear = [pool for pool in stack.pools if pool.properties.raw("vnetSubnetID") is UNKNOWN]
 
     def judge(name: str) -> Iterator[Finding]:
-        prefix = subnets[name]
-        room = ip_network(prefix, strict=False).num_addresses - _AZURE_RESERVED
+        subnet = subnets[name]
+        prefix = subnet.network("addressPrefix")
+        if prefix is None:
+            return
+        room = prefix.num_addresses - _AZURE_RESERVED
         nodes = sum(_peak(pool) for pool in stack.pools if _subnet_of(pool) == name)
         if nodes > room:
             yield Finding(
@@ -146,16 +149,16 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
     return each(subnets, judge)
 
 
-def _subnets(stack: StackView) -> Iterator[tuple[str, str]]:
+def _subnets(stack: StackView) -> Iterator[tuple[str, Properties]]:
+    """Name to properties of those whose range is known."""
     for network in stack.of("network:VirtualNetwork"):
         for subnet in network.properties.sections("subnets"):
-            prefix = subnet.known("addressPrefix")
-            if prefix:
-                yield str(subnet.known("name")).lower(), str(prefix)
-    for subnet in stack.of("network:Subnet"):
-        prefix = subnet.properties.known("addressPrefix")
-        if prefix:
-            yield str(subnet.properties.known("subnetName") or subnet.name).lower(), str(prefix)
+            if subnet.known("addressPrefix"):
+                yield str(subnet.known("name")).lower(), subnet
+    for declared in stack.of("network:Subnet"):
+        if declared.properties.known("addressPrefix"):
+            name = declared.properties.known("subnetName") or declared.name
+            yield str(name).lower(), declared.properties
 
 
 def _subnet_of(pool: Pool) -> str | None:

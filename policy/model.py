@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from policy.properties import Properties, UnknownValueError, as_flag
+from policy.properties import Properties, UnknownValueError, UnverifiedError, as_flag
 
 if TYPE_CHECKING:
     from policy.stack import StackView
@@ -25,10 +25,6 @@ _Found = TypeVar("_Found")
 
 _AZURE_TYPE = re.compile(r"azure-native(?:_[^:]*)?:(\w+)(?:/\w+)?:(\w+)")
 _KUBERNETES_TYPE = re.compile(r"kubernetes:(.+):(\w+)")
-
-
-class UnverifiedError(Exception):
-    """A rule cannot be judged; the message says what could not be read, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,11 @@ def required(
             return
         given = as_flag(resource.properties.get(path))
         value = absent if given is None else given
-        if not holds(value):
+        try:
+            good = holds(value)
+        except TypeError:  # a list or an object, where Azure takes a word
+            good = False
+        if not good:
             shown = "nothing is set" if given is None else f"it is {given!r}"
             yield f"{path}: {says} ({shown})."
 

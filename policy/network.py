@@ -79,8 +79,8 @@ def _ranges(cluster: Resource, _settings: Settings) -> Iterator[str]:
     profile = cluster.properties.section("networkProfile")
     if profile.text("networkPlugin") == "none":
         return
-    pods, services = profile.text("podCidr"), profile.text("serviceCidr")
-    if pods and services and ip_network(pods, strict=False).overlaps(ip_network(services, strict=False)):
+    pods, services = profile.network("podCidr"), profile.network("serviceCidr")
+    if pods and services and pods.overlaps(services):
         yield (
             f"networkProfile: podCidr {pods} and serviceCidr {services} overlap, and pods cannot reach services. Use "
             "ranges apart; a change replaces the cluster."

@@ -8,6 +8,7 @@ take it for a value nor for an absent one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, cast
 
 from google.protobuf import struct_pb2
@@ -36,6 +37,9 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+Network = IPv4Network | IPv6Network
+_MOST = 2**53
+"""The largest whole number that the engine's message holds."""
 
 
 class UnknownValueError(Exception):
@@ -48,6 +52,10 @@ class UnknownValueError(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is known only once the deployment runs")
         self.path = path
+
+
+class UnverifiedError(Exception):
+    """A rule cannot be judged; the message says what could not be read, and what to do about it."""
 
 
 def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
@@ -144,9 +152,22 @@ class Properties:
     def number(self, path: str) -> int | None:
         """A whole number, None where it is absent or none."""
         found = self.get(path)
-        if isinstance(found, str) and found.strip().isdigit():
+        if isinstance(found, str) and found.strip().isdecimal():
             return int(found)
-        return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+        known = isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _MOST
+        return int(found) if known else None
+
+    def network(self, path: str) -> Network | None:
+        """A range of addresses, None where it is absent; raises `UnverifiedError` where it is none."""
+        found = self.get(path)
+        if found is None:
+            return None
+        try:
+            return ip_network(str(found), strict=False)
+        except ValueError as wrong:
+            raise UnverifiedError(
+                f"{self._path(path)} is {str(found)!r:.60}, no range of addresses: mend it"
+            ) from wrong
 
     def flag(self, path: str) -> bool | None:
         """True or false, None where it is absent or neither."""

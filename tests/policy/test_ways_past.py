@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 
-from tests.policy.world import A100, Change, World, absent, both, configured, given, unknown, urn
+from tests.policy.world import A100, Change, World, absent, answered, both, configured, given, unknown, urn, usages
 
 PODS = "spec.template.spec"
 WRONG = {"name": "second", "image": "nginx:latest", "securityContext": {"privileged": True}}
@@ -89,6 +90,34 @@ def test_a_half_of_the_internet_is_nobody_s_network(network: str) -> None:
 @pytest.mark.parametrize("network", ["203.0.113.7", "10.0.0.0/8", "VirtualNetwork", "2001:db8::/32"])
 def test_somebody_s_network_may_sign_in(network: str) -> None:
     assert judged("nsg-no-open-sign-in", given("nsg", "securityRules.0.sourceAddressPrefix", network)) == ([], [])
+
+
+@pytest.mark.parametrize("surge", ["x", "", [], "1.5", "-1", "²", True])
+def test_a_value_of_another_kind_in_one_pool_hides_no_shortage_of_another(surge: Any) -> None:
+    few = answered(usages(spot=(0, 95)), "usages", "westeurope")
+    failed, unverified = judged("vcpu-quota", few, given("light", "upgradeSettings.maxSurge", surge))
+    assert len(failed) == 1
+    assert "lowPriorityCores: 96 vCPUs needed" in failed[0]
+    assert surge == "" or "maxSurge is" in unverified[0]
+
+
+@pytest.mark.parametrize("value", ["x", "10.0.0.0/99", [], {}, -1, math.inf])
+@pytest.mark.parametrize(
+    ("rule", "resource", "path"),
+    [
+        ("aks-pod-room", "cluster", "networkProfile.podCidr"),
+        ("aks-address-ranges", "cluster", "networkProfile.serviceCidr"),
+        ("aks-subnet-room", "vnet", "subnets.0.addressPrefix"),
+        ("storage-tls", "account", "minimumTlsVersion"),
+        ("aks-azure-cni", "cluster", "networkProfile.networkPlugin"),
+        ("ephemeral-disk-fits", "light", "osDiskSizeGB"),
+        ("storage-shares-kept", "shares", "shareDeleteRetentionPolicy.days"),
+    ],
+)
+def test_a_value_of_another_kind_is_no_mistake_of_the_rule(rule: str, resource: str, path: str, value: Any) -> None:
+    failed, unverified = judged(rule, given(resource, path, value))
+    assert not [one for one in unverified if "the rule itself failed" in one]
+    assert failed or unverified or value in ([], {}) or rule == "ephemeral-disk-fits"
 
 
 def test_machines_that_aks_adds_by_itself_are_not_taken_for_none() -> None:
