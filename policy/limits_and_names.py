@@ -129,12 +129,15 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
     unclear = [pool for pool in stack.pools if pool.properties.raw("vnetSubnetID") is UNKNOWN]
 
     def judge(name: str) -> Iterator[Finding]:
-        subnet = subnets[name]
-        prefix = subnet.network("addressPrefix")
-        if prefix is None:
-            return
-        room = prefix.num_addresses - _AZURE_RESERVED
         nodes = sum(_peak(pool) for pool in stack.pools if _subnet_of(pool) == name)
+        if not nodes and not unclear:
+            return
+        one = subnets[name].network("addressPrefix")
+        ranges = [one] if one else subnets[name].networks("addressPrefixes")
+        if not ranges:
+            return  # no subnet, and Azure says so
+        prefix = ", ".join(map(str, ranges))
+        room = sum(found.num_addresses - _AZURE_RESERVED for found in ranges)
         if nodes > room:
             yield Finding(
                 f"subnet {name} ({prefix}) has room for {room} machines, and up to {nodes} come, upgrades included. "
@@ -150,15 +153,12 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
 
 
 def _subnets(stack: StackView) -> Iterator[tuple[str, Properties]]:
-    """Name to properties of those whose range is known."""
+    """Name to properties."""
     for network in stack.of("network:VirtualNetwork"):
         for subnet in network.properties.sections("subnets"):
-            if subnet.known("addressPrefix"):
-                yield str(subnet.known("name")).lower(), subnet
+            yield str(subnet.known("name")).lower(), subnet
     for declared in stack.of("network:Subnet"):
-        if declared.properties.known("addressPrefix"):
-            name = declared.properties.known("subnetName") or declared.name
-            yield str(name).lower(), declared.properties
+        yield str(declared.properties.known("subnetName") or declared.name).lower(), declared.properties
 
 
 def _subnet_of(pool: Pool) -> str | None:

@@ -160,14 +160,17 @@ class Properties:
     def network(self, path: str) -> Network | None:
         """A range of addresses, None where it is absent; raises `UnverifiedError` where it is none."""
         found = self.get(path)
-        if found is None:
-            return None
+        return None if found is None else self._network(path, str(found))
+
+    def networks(self, path: str) -> list[Network]:
+        """A list of ranges of addresses; raises as `network` does."""
+        return [self._network(path, one) for one in self.texts(path)]
+
+    def _network(self, path: str, found: str) -> Network:
         try:
-            return ip_network(str(found), strict=False)
+            return ip_network(found, strict=False)
         except ValueError as wrong:
-            raise UnverifiedError(
-                f"{self._path(path)} is {str(found)!r:.60}, no range of addresses: mend it"
-            ) from wrong
+            raise UnverifiedError(f"{self._path(path)} is {found!r:.60}, no range of addresses: mend it") from wrong
 
     def flag(self, path: str) -> bool | None:
         """True or false, None where it is absent or neither."""

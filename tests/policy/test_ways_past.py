@@ -120,6 +120,17 @@ def test_a_value_of_another_kind_is_no_mistake_of_the_rule(rule: str, resource: 
     assert failed or unverified or value in ([], {}) or rule == "ephemeral-disk-fits"
 
 
+def test_a_subnet_of_several_ranges_or_of_one_not_known_yet_is_judged_too() -> None:
+    small = both(absent("vnet", "subnets.0.addressPrefix"), given("vnet", "subnets.0.addressPrefixes", ["10.0.0.0/29"]))
+    [said] = judged("aks-subnet-room", small)[0]
+    assert "subnet nodes (10.0.0.0/29) has room for 3 machines" in said
+    ranges = ["10.0.0.0/29", "10.0.1.0/26"]
+    assert judged("aks-subnet-room", small, given("vnet", "subnets.0.addressPrefixes", ranges)) == ([], [])
+    failed, unverified = judged("aks-subnet-room", unknown("vnet", "subnets.0.addressPrefix"))
+    assert failed == []
+    assert "addressPrefix is known only once the deployment runs" in unverified[0]
+
+
 def test_machines_that_aks_adds_by_itself_are_not_taken_for_none() -> None:
     failed, unverified = judged("vcpu-quota", given("cluster", "nodeProvisioningProfile", {"mode": "Auto"}))
     assert failed == []
