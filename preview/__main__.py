@@ -13,7 +13,7 @@ from preview.events import Events
 from preview.every import preview_every
 from preview.github import ACTIONS_BOT, API, GitHub, GitHubError
 from preview.record import Record, RecordError, read_record
-from preview.run import Wanted, judged_by_own_settings, run
+from preview.run import Wanted, judged_by_own_settings, no_settings, not_run, run
 
 _MOST_RECORDS = 200
 
@@ -93,7 +93,10 @@ def _run(given: argparse.Namespace) -> int:
         look=given.live,
         not_seen=given.not_seen,
     )
-    record = run(wanted)
+    problem = no_settings(given.stacks, given.stack)
+    if problem:
+        print(problem, file=sys.stderr)
+    record = not_run(wanted, problem) if problem else run(wanted)
     written = write([read_record(out)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
     (out / "comment.md").write_text(written.comment, encoding="utf-8")
     (out / "summary.md").write_text(written.summary, encoding="utf-8")

@@ -259,8 +259,8 @@ def test_a_policy_that_does_not_exist_stops_the_preview(plain: Stack, pack: Pack
         ('{"vcpu-quota": "remediate"}', "vcpu-quota"),
         ('{"vcpu-quota": {"enforcementLevel": "remediate"}}', "vcpu-quota"),
         ('{"vcpu-quota": "mandatoryy"}', "mandatoryy"),
-        ("", "policies.json"),
-        ("[]", "policies.json"),
+        ('{"vcpu-quota": ', "JSON"),
+        ("[]", "json"),
     ],
 )
 def test_a_configuration_that_means_nothing_stops_the_preview(plain: Stack, pack: Pack, text: str, told: str) -> None:

@@ -77,6 +77,20 @@ def test_a_stack_is_judged_by_the_pack_settings_of_its_own(
     assert said == " ".join(["preview --json --non-interactive --stack dev", *wanted])
 
 
+@pytest.mark.parametrize("text", ["", " \n", "[]", "{", '"mandatory"'])
+def test_pack_settings_that_are_none_are_not_taken_for_the_defaults(path: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "policies.dev.json").write_text(text)
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    command(path, "pulumi", "exit 0")
+    out = tmp_path / "out"
+    given = ["--stacks", str(tmp_path), "--out", str(out), "--", "--policy-pack", "policy"]
+    assert main(["run", "--stack", "dev", *given]) == 1
+    assert "policies.dev.json" in (out / "comment.md").read_text()
+    assert "❌ **dev**: **no preview.**" in (out / "comment.md").read_text()
+    assert main(["every", *given]) == 1
+    assert "policies.dev.json" in (out / "dev" / "run.json").read_text()
+
+
 def test_a_stack_without_pack_settings_is_judged_by_the_pack_s_defaults(path: Path, tmp_path: Path) -> None:
     (tmp_path / "policies.prod.json").write_text("{}")
     command(path, "pulumi", 'echo "$@" >&2')
