@@ -68,6 +68,23 @@ def test_each_remedy_applied_passes() -> None:
         assert unverified(mended) == []
 
 
+def test_of_a_hundred_pools_those_that_give_most_are_named() -> None:
+    made = world(t4=(4, 36 + 98 * 9 * 4 - 1), cores=(16, 10**6))
+    kind, inputs = made.resources["light"]
+    for index in range(98):
+        tags = {**inputs["tags"], "max": "8"}
+        made.resources[f"p{index}"] = (kind, {**inputs, "agentPoolName": f"p{index}", "tags": tags})
+    made.set("p97", "tags.max", "40")
+    made.answers[question("usages", "westeurope")]["standardncasv3_t4family"][2] += 32 * 4
+    [said] = failures(made)
+    named = re.findall(r"lower the maximum of (\w+) from (\d+) to (\d+)", said)
+    assert len(named) == 4
+    assert named[0] == ("p97", "40", "39")
+    assert "the like for 95 more pools" in said
+    made.set("p97", "tags.max", named[0][2])
+    assert failures(made) == []
+
+
 def test_no_slice_of_a_gpu_is_proposed_in_place_of_a_whole_one() -> None:
     made = world(t4=(4, 35))
     offered = made.answers[question("sizes", "westeurope")]
