@@ -97,11 +97,17 @@ def _run(given: argparse.Namespace) -> int:
     if problem:
         print(problem, file=sys.stderr)
     record = not_run(wanted, problem) if problem else run(wanted)
-    written = write([read_record(out)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
-    (out / "comment.md").write_text(written.comment, encoding="utf-8")
-    (out / "summary.md").write_text(written.summary, encoding="utf-8")
+    written = _comment_beside(out, given)
     _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)
     return record.exit_code if record.exit_code is not None else 1
+
+
+def _comment_beside(folder: Path, given: argparse.Namespace) -> Written:
+    """Write a record's own comment and summary into its folder."""
+    written = write([_read(folder)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
+    (folder / "comment.md").write_text(written.comment, encoding="utf-8")
+    (folder / "summary.md").write_text(written.summary, encoding="utf-8")
+    return written
 
 
 def _every(given: argparse.Namespace) -> int:
@@ -112,6 +118,8 @@ def _every(given: argparse.Namespace) -> int:
     if not records:
         print(f"preview every: {given.stacks} has no Pulumi.<environment>.yaml", file=sys.stderr)
         return 1
+    for record in records:
+        _comment_beside(given.out / record.stack, given)
     read = [_read(given.out / record.stack) for record in records]
     written = write(read, run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
     _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)

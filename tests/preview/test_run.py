@@ -198,6 +198,8 @@ def test_every_stack_is_previewed_whatever_becomes_of_the_others(path: Path, tmp
     assert "--policy-pack-config" not in records[0].messages[0]
     assert records[2].messages == ["no such key vault"]
     assert main(["every", "--stacks", str(stacks), "--out", str(out)]) == 4
+    for name in ("dev", "prod", "wrong"):
+        assert f"**{name}**" in (out / name / "comment.md").read_text()
 
 
 def test_records_are_rendered_as_a_stranger_left_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
