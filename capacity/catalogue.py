@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
@@ -20,6 +21,7 @@ Vendor = Literal["nvidia", "amd"]
 Architecture = Literal["amd64", "arm64"]
 
 _BURSTABLE = re.compile(r"^standard_b\d", re.IGNORECASE)
+_ACCELERATED = re.compile(r"^standard_n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class VmSize:
         family: the quota family as Azure spells it, stray spaces included; compare by `family_key`.
         vcpus: virtual CPUs.
         memory_mib: MiB of the size as sold; a machine shows less.
-        gpus: whole GPUs that a pod can be given; 0 for sizes without, FPGAs included.
+        gpus: GPUs that a pod can be given, slices of one counted as one; 0 for sizes without, FPGAs included.
+        gpu_share: how much of a physical GPU each of them is, 1 or a slice of it; None: a slice of unknown size.
         gpu_vendor, gpu_model: of the GPUs, `nvidia` and `A100-80GB-PCIe`; None where there is none.
         mig_capable: whether AKS partitions the GPUs in hardware.
         architecture: `amd64` or `arm64`.
@@ -47,6 +50,7 @@ class VmSize:
     vcpus: int
     memory_mib: int
     gpus: int
+    gpu_share: Fraction | None
     gpu_vendor: Vendor | None
     gpu_model: str | None
     mig_capable: bool | None
@@ -104,8 +108,9 @@ class Catalogue:
         return [self._by_lower_name[one].name for one in close]
 
     def alternatives(self, size: VmSize, region: str, count: int = 3) -> list[str]:
-        """Sizes sold in the region that could stand in for `size`: as many GPUs of its vendor, no less memory or
-        vCPUs than half; the same model first, then the nearest in price, memory and vCPUs.
+        """Sizes sold in the region that could stand in for `size`: as many GPUs of its vendor, none of them a smaller
+        part of a GPU, no less memory or vCPUs than half; the same model first, then the nearest in price, memory and
+        vCPUs.
         """
         own = [price for one in self.regions_of(size.name) if (price := self.price(one, size.name)) is not None]
         reference = min(own) if own else None
@@ -124,7 +129,7 @@ class Catalogue:
             for other in self.sizes.values()
             if other.name != size.name
             and other.gpu_vendor == size.gpu_vendor
-            and (other.gpus >= size.gpus if size.gpus else other.gpus == 0)
+            and _has_gpus_like(other, size)
             and other.architecture == size.architecture
             and other.vcpus * 2 >= size.vcpus
             and other.memory_mib * 2 >= size.memory_mib
@@ -136,6 +141,18 @@ class Catalogue:
 def is_burstable(name: str) -> bool:
     """Whether a size is of the B series, in the catalogue or not: AKS refuses those in system pools."""
     return _BURSTABLE.match(name) is not None
+
+
+def is_accelerated(name: str) -> bool:
+    """Whether a size is of the N series, made for a GPU or an FPGA, also one that AKS cannot use."""
+    return _ACCELERATED.match(name) is not None
+
+
+def _has_gpus_like(other: VmSize, size: VmSize) -> bool:
+    """Whether `other` has GPUs enough for what runs on `size`; what needs none is not put beside one."""
+    if not size.gpus:
+        return not is_accelerated(other.name)
+    return other.gpus >= size.gpus and other.gpu_share is not None and other.gpu_share >= (size.gpu_share or 1)
 
 
 def family_key(family: str) -> str:
@@ -150,9 +167,11 @@ def load_catalogue() -> Catalogue:
 
 
 def read_catalogue(folder: Path) -> Catalogue:
-    """A catalogue from `vm_sizes.csv` and `vm_prices.csv` in a folder."""
+    """A catalogue from `vm_sizes.csv`, `gpu_slices.csv` and `vm_prices.csv` in a folder."""
+    with (folder / "gpu_slices.csv").open(newline="") as file:
+        slices = {row["size"]: Fraction(row["gpu_share"]) if row["gpu_share"] else None for row in csv.DictReader(file)}
     with (folder / "vm_sizes.csv").open(newline="") as file:
-        sizes = [_size(row) for row in csv.DictReader(file)]
+        sizes = [_size(row, slices.get(row["size"], Fraction(1))) for row in csv.DictReader(file)]
     with (folder / "vm_prices.csv").open(newline="") as file:
         prices = {
             row["size"]: {region: float(price) for region, price in row.items() if region != "size" and price}
@@ -161,13 +180,14 @@ def read_catalogue(folder: Path) -> Catalogue:
     return Catalogue(sizes, prices)
 
 
-def _size(row: Mapping[str, str]) -> VmSize:
+def _size(row: Mapping[str, str], gpu_share: Fraction | None) -> VmSize:
     return VmSize(
         name=row["size"],
         family=row["family"],
         vcpus=int(row["vcpus"]),
         memory_mib=int(row["memory_mib"]),
         gpus=int(row["gpus"]),
+        gpu_share=gpu_share,
         gpu_vendor=cast("Vendor | None", row["gpu_vendor"] or None),
         gpu_model=row["gpu_model"] or None,
         mig_capable=_flag(row["mig_capable"]),

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from capacity.cost.prices import Prices
+from capacity.cost.prices import Prices, load_prices
 from capacity.storage_advice import Advice, advise, dollars, minutes, rank
 from capacity.storage_clusters import cluster_offers
 from capacity.storage_data import PATTERNS, StorageData, load_storage_data
 from capacity.storage_offers import Offer, Question, service_offers
-from capacity.storage_prices import load_storage_prices
 from capacity.storage_workload import REQUESTS, Setup, Workload
 
 
@@ -47,7 +46,7 @@ def compare(
     Raises:
         ValueError: no backend holds the dataset, or the setup names a machine or disk that is not known.
     """
-    setup, data, prices = setup or Setup(), data or load_storage_data(), prices or load_storage_prices()
+    setup, data, prices = setup or Setup(), data or load_storage_data(), prices or load_prices()
     asked, order = Question(workload, setup, data, prices), list(data.backends)
     offers = sorted(
         [*service_offers(asked), *cluster_offers(asked)],

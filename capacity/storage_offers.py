@@ -205,7 +205,7 @@ def _premium_share(backend: Backend, asked: Question) -> Offer:
     source = backend.limits["share_iops"].source
     if bought:
         parts = [
-            ("GiB", "files-premium-v2-gib", gib),
+            ("GiB", "files-premium-v2", gib),
             ("IOPS", "files-premium-v2-iops", iops - limit("included_iops")),
             ("MiB/s", "files-premium-v2-mibps", mibps - limit("included_mibps")),
         ]

@@ -6,16 +6,27 @@ The model of what things cost is `capacity.cost`; what has no known price is sai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from policy.model import Finding, Rule, Setting, Settings, UnverifiedError
-from policy.stack import StackView, by_region
+from policy.properties import UNKNOWN
+from policy.stack import CLUSTER, POOL, StackView, by_region
 
 if TYPE_CHECKING:
     from stacks.settings import Budget
 
 _CONFIG = "trainyard:budget"
+_POOL = ("vmSize", "count", "enableAutoScaling", "minCount", "maxCount", "osDiskSizeGB", "osDiskType")
+_BILLED_BY: Mapping[str, tuple[str, ...]] = {
+    POOL: (*_POOL, "scaleSetPriority", "spotMaxPrice", "tags", "tags.min", "tags.max"),
+    CLUSTER: ("sku.tier", "agentPoolProfiles"),
+    "storage:FileShare": ("shareQuota", "provisionedIops", "provisionedBandwidthMibps"),
+    "storage:StorageAccount": ("sku.name",),
+    "compute:Disk": ("diskSizeGB", "sku.name"),
+    "containerregistry:Registry": ("sku.name",),
+}
+"""Kind of resource to the properties that its price follows from."""
 
 
 def _budget(stack: StackView, settings: Settings) -> Iterator[Finding]:
@@ -33,10 +44,23 @@ def _budget(stack: StackView, settings: Settings) -> Iterator[Finding]:
     over = over_budget(wanted, costs)
     if over:
         yield Finding(over)
+    unclear = list(_not_known_yet(stack))
+    if unclear:
+        raise UnverifiedError(
+            f"what it costs depends on {', '.join(unclear[:5])}, known only once the deployment runs."
+        )
     unpriced = [line.item.what for line in costs.unpriced]
     if unpriced:
         more = f" and {len(unpriced) - 5} more" if len(unpriced) > 5 else ""
         raise UnverifiedError(f"no price is known for {', '.join(unpriced[:5])}{more}: they are not in the sum.")
+
+
+def _not_known_yet(stack: StackView) -> Iterator[str]:
+    """The values that costs follow from and that a preview does not know: the bill takes them for absent."""
+    for one in stack.resources:
+        for path in _BILLED_BY.get(one.kind, ()):
+            if one.properties.raw(path) is UNKNOWN:
+                yield f"{one.name}'s {path}"
 
 
 def _wanted(stack: StackView, settings: Settings) -> Budget | None:

@@ -31,8 +31,8 @@ AKS pools with azure-native, not this one alone.
 A rule passes, fails, or is *unverified*: a value is not known before the deployment runs, or Azure did not say. Each
 rule has a **level** (`mandatory` ends the preview, `advisory` warns, `disabled` is not run) and a setting `unverified`
 (`fail`: as a failure, `warn`, `ignore`). A configuration file names a rule and a level, or an object with
-`enforcementLevel` and the rule's settings; `all` stands for the level of every rule. A name that does not exist is an
-error. `stacks/policies.schema.json` is the files' schema.
+`enforcementLevel` and the rule's settings; `all` stands for the level of every rule. A name, a setting or a level that
+does not exist is an error. `stacks/policies.schema.json` is the files' schema.
 
 Quota, sizes, machines, rights and registrations are asked of Azure with the sign-in of the environment (`AZURE_*`,
 `az login`, `ARM_*`; another cloud: `ARM_ENVIRONMENT`, `ARM_ENDPOINT`), kept for ten minutes in the user's cache, or

@@ -90,8 +90,12 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802
-        """Take the configuration; the engine has already judged each rule's settings by their schema."""
-        wrong = list(self._unknown(request.policyConfig))
+        """Take the configuration; the engine has already judged each rule's settings by their schema.
+
+        It judges the settings that a rule has, and takes others without a word; so it does with a level that no rule
+        here has, `remediate`.
+        """
+        wrong = [*self._unknown(request.policyConfig), *self._unfit(request.policyConfig)]
         if wrong:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, " ".join(wrong))
         names: dict[int, Level] = {number: level for level, number in _LEVELS.items()}
@@ -199,6 +203,21 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
                 near = difflib.get_close_matches(name, self._rules, n=1)
                 hint = f"did you mean {near[0]}?" if near else "docs/policies.md lists them."
                 yield f"The configuration names a policy {name!r}, and there is none: {hint}"
+
+    def _unfit(self, configured: Mapping[str, Any]) -> Iterable[str]:
+        """What is wrong with levels and settings of rules that there are."""
+        levels = {number: level for level, number in _LEVELS.items()}
+        for name, given in configured.items():
+            if given.enforcementLevel not in levels:
+                yield f"{name}: no rule here has that enforcementLevel; it may be {', '.join(_LEVELS)}."
+            if name not in self._rules:
+                continue
+            known = [*self._rules[name].defaults]
+            for setting in map(str, given.properties):
+                if setting not in known:
+                    near = difflib.get_close_matches(setting, known, n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
+                    yield f"{name} has no setting {setting!r}: {hint}"
 
 
 def _info(rule: Rule) -> analyzer_pb2.PolicyInfo:

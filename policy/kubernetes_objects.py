@@ -6,10 +6,10 @@ whose cluster is still to be made. Charts are judged by what the program says of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from policy.model import Resource, Rule, Setting, Settings
+from policy.model import Resource, Rule, Setting, Settings, each
 from policy.properties import Properties
 
 _WORKLOADS = ("Pod", "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob")
@@ -30,11 +30,14 @@ def _pod(workload: Resource) -> Properties:
     return workload.properties.section("spec.template.spec")
 
 
-def _containers(workload: Resource) -> Iterator[tuple[str, Properties]]:
+def _each_container(workload: Resource, judge: Callable[[str, Properties], Iterator[str]]) -> Iterator[str]:
+    """The failures of all containers: one that is not known yet hides no other's."""
     pod = _pod(workload)
-    for kind in _CONTAINERS:
-        for container in pod.sections(kind):
-            yield str(container.known("name") or "?"), container
+
+    def one(container: Properties) -> Iterator[str]:
+        return judge(str(container.known("name") or "?"), container)
+
+    return each(_CONTAINERS, lambda kind: each(pod.sections(kind), one))
 
 
 def _excepted(resource: Resource, settings: Settings) -> bool:
@@ -45,7 +48,7 @@ def _excepted(resource: Resource, settings: Settings) -> bool:
 
 
 def _images(workload: Resource, settings: Settings) -> Iterator[str]:
-    for name, container in _containers(workload):
+    def judge(name: str, container: Properties) -> Iterator[str]:
         image = container.text("image") or ""
         digest = "@sha256:" in image
         tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
@@ -57,11 +60,11 @@ def _images(workload: Resource, settings: Settings) -> Iterator[str]:
         elif not digest and any(image.startswith(str(one)) for one in settings["digestsFrom"]):
             yield f"{name}: image {image} is of a registry whose images are pinned by digest. Add @sha256:…"
 
+    return _each_container(workload, judge)
+
 
 def _privileged(workload: Resource, settings: Settings) -> Iterator[str]:
-    if _excepted(workload, settings):
-        return
-    for name, container in _containers(workload):
+    def judge(name: str, container: Properties) -> Iterator[str]:
         context = container.section("securityContext")
         strong = _STRONG & {one.upper() for one in context.texts("capabilities.add")}
         if context.flag("privileged") is True:
@@ -69,11 +72,11 @@ def _privileged(workload: Resource, settings: Settings) -> Iterator[str]:
         elif strong:
             yield f"{name}: has the capability {', '.join(sorted(strong))}, as good as privileged. {_REMOVE}"
 
+    return iter(()) if _excepted(workload, settings) else _each_container(workload, judge)
+
 
 def _escalation(workload: Resource, settings: Settings) -> Iterator[str]:
-    if _excepted(workload, settings):
-        return
-    for name, container in _containers(workload):
+    def judge(name: str, container: Properties) -> Iterator[str]:
         context = container.section("securityContext")
         if context.flag("privileged") is not True and context.flag("allowPrivilegeEscalation") is not False:
             yield (
@@ -81,21 +84,27 @@ def _escalation(workload: Resource, settings: Settings) -> Iterator[str]:
                 "securityContext.allowPrivilegeEscalation to false."
             )
 
+    return iter(()) if _excepted(workload, settings) else _each_container(workload, judge)
+
 
 def _host_namespaces(workload: Resource, settings: Settings) -> Iterator[str]:
     if _excepted(workload, settings):
         return
     pod = _pod(workload)
-    for one in _HOST:
+
+    def judge(one: str) -> Iterator[str]:
         if pod.flag(one) is True:
             yield f"{one}: the pod sees the machine's own. {_REMOVE}"
+
+    yield from each(_HOST, judge)
 
 
 def _room(workload: Resource, settings: Settings) -> Iterator[str]:
     wanted = [("requests", "cpu"), ("requests", "memory"), ("limits", "memory")]
     if settings["cpuLimits"]:
         wanted.append(("limits", "cpu"))
-    for name, container in _containers(workload):
+
+    def judge(name: str, container: Properties) -> Iterator[str]:
         given = container.section("resources")
         missing = [
             f"{kind}.{what}" for kind, what in wanted if given.raw(kind) is None or given.raw(f"{kind}.{what}") is None
@@ -103,14 +112,20 @@ def _room(workload: Resource, settings: Settings) -> Iterator[str]:
         if missing:
             yield f"{name}: resources has no {', '.join(missing)}. Set them: what is not said is not kept free."
 
+    return _each_container(workload, judge)
+
 
 def _wildcards(role: Resource, settings: Settings) -> Iterator[str]:
     if _excepted(role, settings):
         return
-    for number, rule in enumerate(role.properties.sections("rules")):
-        stars = [part for part in ("verbs", "resources", "apiGroups") if "*" in rule.texts(part)]
+
+    def judge(rule: tuple[int, Properties]) -> Iterator[str]:
+        number, grants = rule
+        stars = [part for part in ("verbs", "resources", "apiGroups") if "*" in grants.texts(part)]
         if stars:
             yield f"rules[{number}]: {', '.join(stars)} is `*`, which grants more than is known. Name what is needed."
+
+    yield from each(enumerate(role.properties.sections("rules")), judge)
 
 
 def _cluster_admin(binding: Resource, settings: Settings) -> Iterator[str]:

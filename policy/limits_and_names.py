@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from capacity.quota import Cores, Demand
 from policy.model import Finding, Rule, Settings, UnverifiedError, each
-from policy.properties import UNKNOWN
+from policy.properties import UNKNOWN, Properties
 from policy.stack import Cluster, Pool, StackView
 
 POOLS, POOL_NODES, CLUSTER_NODES, TAGS = 100, 1000, 5000, 50
@@ -107,8 +107,8 @@ def _pod_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
         profile = cluster.resource.properties.section("networkProfile") if cluster.resource else None
         if profile is None or profile.text("networkPluginMode") != "overlay":
             return
-        cidr = profile.text("podCidr") or _DEFAULT_POD_CIDR
-        room = 2 ** max(0, _OVERLAY_PREFIX - ip_network(cidr, strict=False).prefixlen)
+        cidr = profile.network("podCidr") or ip_network(_DEFAULT_POD_CIDR)
+        room = 2 ** max(0, _OVERLAY_PREFIX - cidr.prefixlen)
         nodes = sum(_peak(pool) for pool in stack.pools if pool.cluster.key == cluster.key)
         if nodes > room:
             yield Finding(
@@ -129,9 +129,15 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
     unclear = [pool for pool in stack.pools if pool.properties.raw("vnetSubnetID") is UNKNOWN]
 
     def judge(name: str) -> Iterator[Finding]:
-        prefix = subnets[name]
-        room = ip_network(prefix, strict=False).num_addresses - _AZURE_RESERVED
         nodes = sum(_peak(pool) for pool in stack.pools if _subnet_of(pool) == name)
+        if not nodes and not unclear:
+            return
+        one = subnets[name].network("addressPrefix")
+        ranges = [one] if one else subnets[name].networks("addressPrefixes")
+        if not ranges:
+            return  # no subnet, and Azure says so
+        prefix = ", ".join(map(str, ranges))
+        room = sum(found.num_addresses - _AZURE_RESERVED for found in ranges)
         if nodes > room:
             yield Finding(
                 f"subnet {name} ({prefix}) has room for {room} machines, and up to {nodes} come, upgrades included. "
@@ -146,16 +152,13 @@ def _subnet_room(stack: StackView, _settings: Settings) -> Iterator[Finding]:
     return each(subnets, judge)
 
 
-def _subnets(stack: StackView) -> Iterator[tuple[str, str]]:
+def _subnets(stack: StackView) -> Iterator[tuple[str, Properties]]:
+    """Name to properties."""
     for network in stack.of("network:VirtualNetwork"):
         for subnet in network.properties.sections("subnets"):
-            prefix = subnet.known("addressPrefix")
-            if prefix:
-                yield str(subnet.known("name")).lower(), str(prefix)
-    for subnet in stack.of("network:Subnet"):
-        prefix = subnet.properties.known("addressPrefix")
-        if prefix:
-            yield str(subnet.properties.known("subnetName") or subnet.name).lower(), str(prefix)
+            yield str(subnet.known("name")).lower(), subnet
+    for declared in stack.of("network:Subnet"):
+        yield str(declared.properties.known("subnetName") or declared.name).lower(), declared.properties
 
 
 def _subnet_of(pool: Pool) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from policy.properties import Properties, UnknownValueError
+from policy.properties import Properties, UnknownValueError, UnverifiedError, as_flag
 
 if TYPE_CHECKING:
     from policy.stack import StackView
@@ -21,13 +21,10 @@ Level = Literal["mandatory", "advisory", "disabled"]
 Severity = Literal["critical", "high", "medium", "low"]
 Unverified = Literal["fail", "warn", "ignore"]
 _Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 _AZURE_TYPE = re.compile(r"azure-native(?:_[^:]*)?:(\w+)(?:/\w+)?:(\w+)")
 _KUBERNETES_TYPE = re.compile(r"kubernetes:(.+):(\w+)")
-
-
-class UnverifiedError(Exception):
-    """A rule cannot be judged; the message says what could not be read, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ def answers(findings: Callable[[], Iterable[Finding]]) -> Iterator[Answer]:
         yield Answer(f"unverified: the rule itself failed ({said}): please report it.", unverified=True)
 
 
-def each(items: Iterable[_Item], judge: Callable[[_Item], Iterable[Finding]]) -> Iterator[Finding]:
+def each(items: Iterable[_Item], judge: Callable[[_Item], Iterable[_Found]]) -> Iterator[_Found]:
     """The failures of many things, where one that cannot be judged does not hide the others.
 
     Raises:
@@ -210,9 +207,13 @@ def required(
     def check(resource: Resource, _settings: Settings) -> Iterator[str]:
         if when is not None and not when(resource):
             return
-        given = resource.properties.get(path)
+        given = as_flag(resource.properties.get(path))
         value = absent if given is None else given
-        if not holds(value):
+        try:
+            good = holds(value)
+        except TypeError:  # a list or an object, where Azure takes a word
+            good = False
+        if not good:
             shown = "nothing is set" if given is None else f"it is {given!r}"
             yield f"{path}: {says} ({shown})."
 

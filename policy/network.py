@@ -13,7 +13,10 @@ _GROUP = "network:NetworkSecurityGroup"
 _RULE = "network:SecurityRule"
 _VNET = "network:VirtualNetwork"
 _SUBNET = "network:Subnet"
-_ANYWHERE = {"*", "internet", "0.0.0.0/0", "::/0", "any"}
+_ANYWHERE = {"*", "internet", "any"}
+_WIDEST = {4: 8, 6: 16}
+"""IP version to the shortest prefix that still is somebody's network: two halves are the whole internet, too."""
+
 _SIGN_IN = (22, 3389)
 _BARE_SUBNETS = {"azurebastionsubnet", "azurefirewallsubnet", "azurefirewallmanagementsubnet", "gatewaysubnet"}
 """Subnets that Azure's own services want without a security group of the user's."""
@@ -22,17 +25,27 @@ _BARE_SUBNETS = {"azurebastionsubnet", "azurefirewallsubnet", "azurefirewallmana
 def _open_sign_in(resource: Resource, _settings: Settings) -> Iterator[str]:
     rules = [resource.properties] if resource.kind == _RULE else resource.properties.sections("securityRules")
     for rule in rules:
-        if rule.text("access") != "Allow" or rule.text("direction") != "Inbound":
+        # Azure compares without care for case.
+        if (rule.text("access") or "").lower() != "allow" or (rule.text("direction") or "").lower() != "inbound":
             continue
-        sources = {one.lower() for one in _values(rule, "sourceAddressPrefix")}
+        anybody = any(is_anywhere(one) for one in _values(rule, "sourceAddressPrefix"))
         ports = _values(rule, "destinationPortRange")
-        if sources & _ANYWHERE and (rule.text("protocol") or "*").lower() in {"*", "tcp"}:
+        if anybody and (rule.text("protocol") or "*").lower() in {"*", "tcp"}:
             hit = [str(port) for port in _SIGN_IN if any(_holds(one, port) for one in ports)]
             if hit:
                 yield (
                     f"{rule.known('name') or resource.name}: everybody on the internet reaches port "
                     f"{' and '.join(hit)}. Name the networks that may, or remove the rule."
                 )
+
+
+def is_anywhere(network: str) -> bool:
+    """Whether a network or a service tag is the internet, or so much of it that it is nobody's own."""
+    try:
+        found = ip_network(network, strict=False)
+    except ValueError:
+        return network.lower() in _ANYWHERE
+    return found.prefixlen < _WIDEST[found.version]
 
 
 def _values(rule: Properties, path: str) -> list[str]:
@@ -66,8 +79,8 @@ def _ranges(cluster: Resource, _settings: Settings) -> Iterator[str]:
     profile = cluster.properties.section("networkProfile")
     if profile.text("networkPlugin") == "none":
         return
-    pods, services = profile.text("podCidr"), profile.text("serviceCidr")
-    if pods and services and ip_network(pods, strict=False).overlaps(ip_network(services, strict=False)):
+    pods, services = profile.network("podCidr"), profile.network("serviceCidr")
+    if pods and services and pods.overlaps(services):
         yield (
             f"networkProfile: podCidr {pods} and serviceCidr {services} overlap, and pods cannot reach services. Use "
             "ranges apart; a change replaces the cluster."

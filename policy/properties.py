@@ -8,6 +8,7 @@ take it for a value nor for an absent one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, cast
 
 from google.protobuf import struct_pb2
@@ -36,6 +37,9 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+Network = IPv4Network | IPv6Network
+_MOST = 2**53
+"""The largest whole number that the engine's message holds."""
 
 
 class UnknownValueError(Exception):
@@ -48,6 +52,10 @@ class UnknownValueError(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is known only once the deployment runs")
         self.path = path
+
+
+class UnverifiedError(Exception):
+    """A rule cannot be judged; the message says what could not be read, and what to do about it."""
 
 
 def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
@@ -80,6 +88,11 @@ def _known(value: Any) -> Any:
     if isinstance(value, list):
         return [_known(one) for one in cast(list[Any], value) if one is not UNKNOWN]
     return value
+
+
+def as_flag(value: Any) -> Any:
+    """`true` and `false` in text as what Azure takes them for; anything else as it is."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
 class Properties:
@@ -139,13 +152,29 @@ class Properties:
     def number(self, path: str) -> int | None:
         """A whole number, None where it is absent or none."""
         found = self.get(path)
-        if isinstance(found, str) and found.strip().isdigit():
+        if isinstance(found, str) and found.strip().isdecimal():
             return int(found)
-        return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+        known = isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < _MOST
+        return int(found) if known else None
+
+    def network(self, path: str) -> Network | None:
+        """A range of addresses, None where it is absent; raises `UnverifiedError` where it is none."""
+        found = self.get(path)
+        return None if found is None else self._network(path, str(found))
+
+    def networks(self, path: str) -> list[Network]:
+        """A list of ranges of addresses; raises as `network` does."""
+        return [self._network(path, one) for one in self.texts(path)]
+
+    def _network(self, path: str, found: str) -> Network:
+        try:
+            return ip_network(found, strict=False)
+        except ValueError as wrong:
+            raise UnverifiedError(f"{self._path(path)} is {found!r:.60}, no range of addresses: mend it") from wrong
 
     def flag(self, path: str) -> bool | None:
         """True or false, None where it is absent or neither."""
-        found = self.get(path)
+        found = as_flag(self.get(path))
         return found if isinstance(found, bool) else None
 
     def section(self, path: str) -> Properties:
@@ -158,13 +187,15 @@ class Properties:
         """A list of texts, empty where it is absent."""
         return [str(one) for one in self._items(path)]
 
-    def sections(self, path: str) -> list[Properties]:
-        """A list of objects, empty where it is absent."""
-        return [
-            Properties(cast(Mapping[str, Any], one), f"{self._path(path)}[{index}]")
-            for index, one in enumerate(self._items(path))
-            if isinstance(one, Mapping)
-        ]
+    def sections(self, path: str) -> Iterator[Properties]:
+        """A list's objects, none where it is absent; what is not known yet comes last, as `UnknownValueError`."""
+        found = self.get(path)
+        items = list(cast(Sequence[Any], found)) if isinstance(found, Sequence) and not isinstance(found, str) else []
+        for index, one in enumerate(items):
+            if isinstance(one, Mapping):
+                yield Properties(cast(Mapping[str, Any], one), f"{self._path(path)}[{index}]")
+        if UNKNOWN in items:
+            raise UnknownValueError(f"{self._path(path)}[{items.index(UNKNOWN)}]")
 
     def mapping(self, path: str) -> dict[str, Any]:
         """An object's keys and values; values may be `UNKNOWN`."""

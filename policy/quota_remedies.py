@@ -24,6 +24,9 @@ from policy.facts.facts import Facts, alternatives
 from policy.properties import UnknownValueError
 from policy.stack import Pool
 
+_MOST_POOLS = 4
+"""Pools whose own remedies are named: with a hundred of them a message helps nobody."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -45,7 +48,9 @@ def remedies(wanted: Wanted, facts: Facts, granted: Region, one: Balance, region
     """What would mend a shortage, the least change first; each, applied alone, makes everything fit."""
     demands = wanted.demands
     named = {demand.pool: demand for demand in demands}
-    pools = [name for name in one.pools if not named[name].fixed]
+    # Those first that can give most: where none of them suffices alone, no other does.
+    yielding = sorted((name for name in one.pools if not named[name].fixed), key=lambda name: -_gives(named[name]))
+    pools = yielding[:_MOST_POOLS]
     said: list[str] = []
     largest = {name: largest_maximum(demands, name, granted) for name in pools}
     for name, maximum in largest.items():
@@ -62,6 +67,8 @@ def remedies(wanted: Wanted, facts: Facts, granted: Region, one: Balance, region
             said.append(f"another size for {name}, with room for as many machines: {', '.join(sizes)}")
         if one.key != SPOT and not named[name].spot and can_be_spot(demands, name, granted):
             said.append(f"spot machines for {name}, where its work can be interrupted: they have a quota of their own")
+    if len(yielding) > len(pools):
+        said.append(f"the like for {len(yielding) - len(pools)} more pools, which give less")
     elsewhere = _other_regions(facts, wanted, regions_to_try)
     if elsewhere:
         said.append(f"another region, with room for all pools: {', '.join(elsewhere)}")
@@ -72,6 +79,11 @@ def remedies(wanted: Wanted, facts: Facts, granted: Region, one: Balance, region
         f"{wanted.region} --limit-object value={one.request} --resource-type {kind}`"
     )
     return said
+
+
+def _gives(demand: Demand) -> int:
+    """vCPUs that a pool can do without: all but those of its least machines."""
+    return (demand.maximum - max(demand.minimum, 1)) * demand.cores.vcpus
 
 
 def _other_sizes(facts: Facts, wanted: Wanted, granted: Region, name: str) -> list[str]:

@@ -35,6 +35,11 @@ def _vcpu_quota(stack: StackView, settings: Settings) -> Iterator[Finding]:
         wanted = _wanted(stack, region, pools)
         unclear += wanted.unclear
         yield from _judge(stack, region, wanted, int(settings["regionsToTry"]))
+    unclear += [
+        f"{cluster.name}: AKS adds machines of its own choosing (nodeProvisioningProfile.mode), which no pool bounds"
+        for cluster in stack.clusters
+        if cluster.resource is not None and cluster.resource.properties.known("nodeProvisioningProfile.mode") == "Auto"
+    ]
     if foreign:
         unclear.append(f"{', '.join(foreign)}: declared through the provider `azure`; the pack reads azure-native")
     if unclear:

@@ -7,6 +7,7 @@ failures only, not what is left.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def write(file: Path, stack: StackView, unverified: Sequence[str]) -> None:
     except (UnverifiedError, UnknownValueError):
         quota = []  # the rules have said why
     content = {"facts": stack.facts.described, "quota": quota, "unverified": list(dict.fromkeys(unverified))}
-    file.write_text(json.dumps(content, indent=2))
+    try:
+        file.write_text(json.dumps(content, indent=2))
+    except OSError as lost:
+        print(f"{VARIABLE}: {file} cannot be written ({lost.strerror})", file=sys.stderr)
 
 
 def _row(region: str, one: Balance) -> dict[str, object]:

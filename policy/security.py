@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policy.model import Finding, Resource, Rule, Settings, each, required
+from policy.network import is_anywhere
 from policy.stack import CLUSTER, Pool, StackView
 
 _REGISTRY = "containerregistry:Registry"
@@ -32,7 +33,7 @@ def _api_server(cluster: Resource, _settings: Settings) -> Iterator[str]:
     if access.flag("enablePrivateCluster") is True:
         return
     ranges = access.texts("authorizedIPRanges")
-    if not ranges or any(one in {"0.0.0.0/0", "::/0"} for one in ranges):
+    if not ranges or any(is_anywhere(one) for one in ranges):
         yield (
             "apiServerAccessProfile: the whole internet reaches the API server. Set authorizedIPRanges, or "
             "enablePrivateCluster to true."

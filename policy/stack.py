@@ -7,6 +7,7 @@ machines it may come to. A pool's maximum is what its autoscaler may bring it to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ RESERVATION = "compute:CapacityReservation"
 OTHER_PROVIDERS = ("azure:containerservice/kubernetesCluster", "azure:containerservice/kubernetesClusterNodePool")
 """The same as the older provider declares it; its properties are named otherwise."""
 
+_SURGE = re.compile(r"[0-9]{1,4}%?")
 AUTOSCALER_TAG = "cluster-autoscaler-enabled"
 
 
@@ -107,12 +109,12 @@ class Pool:
     @property
     def spot(self) -> bool:
         """Whether its machines are spot machines."""
-        return self.properties.text("scaleSetPriority") == "Spot"
+        return (self.properties.text("scaleSetPriority") or "").lower() == "spot"
 
     @property
     def system(self) -> bool:
         """Whether it runs Kubernetes' own pods; in a cluster's body that is the default."""
-        return self.properties.text("mode") == "System"
+        return (self.properties.text("mode") or "").lower() == "system"
 
     @property
     def managed(self) -> bool:
@@ -146,7 +148,10 @@ class Pool:
         """AKS's maxSurge, its default where nothing is set; None on spot, where there is none."""
         if self.spot:
             return None
-        return self.properties.text("upgradeSettings.maxSurge") or default_surge(self.maximum)
+        given = self.properties.text("upgradeSettings.maxSurge")
+        if given and not _SURGE.fullmatch(given):
+            raise UnverifiedError(f"{self.label}: upgradeSettings.maxSurge is {given!r:.60}, no number or percentage")
+        return given or default_surge(self.maximum)
 
     @property
     def group(self) -> str | None:
@@ -248,7 +253,7 @@ def _inline(cluster: Cluster) -> Iterator[Pool]:
         return
     ignored = "agentPoolProfiles" in resource.ignore_changes
     for profile in resource.properties.sections("agentPoolProfiles"):
-        if ignored and profile.known("mode") == "User":
+        if ignored and str(profile.known("mode")).lower() == "user":
             continue
         label = str(profile.known("name") or "the cluster's own pool")
         yield Pool(resource, profile, cluster, label, inline=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy.model import Resource, ResourceCheck, Rule, Setting, Settings, required
+from policy.model import Finding, Resource, Rule, Setting, Settings, StackCheck, UnverifiedError, each, required
+from policy.stack import StackView
 
 _ACCOUNT = "storage:StorageAccount"
 _CONTAINER = "storage:BlobContainer"
+_SHARE = "storage:FileShare"
 _FILES = "storage:FileServiceProperties"
 _BLOBS = "storage:BlobServiceProperties"
 
@@ -15,7 +17,7 @@ _BLOBS = "storage:BlobServiceProperties"
 def _https(account: Resource, _settings: Settings) -> Iterator[str]:
     """NFS shares need plain transport, on a private network: premium file accounts and NFSv3 accounts may."""
     properties = account.properties
-    if properties.get("enableHttpsTrafficOnly") is False:
+    if properties.flag("enableHttpsTrafficOnly") is False:
         nfs = properties.text("kind") == "FileStorage" or properties.flag("enableNfsV3") is True
         if not nfs or _reachable(account):
             yield (
@@ -39,17 +41,47 @@ def _firewall(account: Resource, _settings: Settings) -> Iterator[str]:
         )
 
 
-def _retention(path: str, what: str) -> ResourceCheck:
-    def check(service: Resource, settings: Settings) -> Iterator[str]:
-        policy = service.properties.section(path)
-        days = policy.number("days") or 0
-        if policy.flag("enabled") is not True or days < int(settings["days"]):
-            yield (
-                f"{path}: {what} cannot be had back for {settings['days']} days. Set enabled to true and days to "
-                f"{settings['days']} or more."
-            )
+def _retention(service: str, holds: str, path: str, what: str) -> StackCheck:
+    """A check of the services that say how long something is kept, and that what lies in an account has one.
+
+    Args:
+        service, holds: kinds of resources: the service, and what lies in it.
+        path: the service's property.
+    """
+
+    def check(stack: StackView, settings: Settings) -> Iterator[Finding]:
+        services = stack.of(service)
+        remedy = f"enabled true and days {settings['days']} or more"
+
+        def declared(one: Resource) -> Iterator[Finding]:
+            policy = one.properties.section(path)
+            days = policy.number("days") or 0
+            if policy.flag("enabled") is not True or days < int(settings["days"]):
+                yield Finding(
+                    f"{path}: {what} cannot be had back for {settings['days']} days. Set {remedy}.",
+                    one.urn,
+                )
+
+        def held(one: Resource) -> Iterator[Finding]:
+            accounts = _account(one)
+            if not accounts:
+                raise UnverifiedError(f"{one.name}: its account is known only once the deployment runs")
+            if not any(accounts & _account(other) for other in services):
+                yield Finding(
+                    f"{one.name}: nothing declares how long {what} of its account can be had back. Add a "
+                    f"{service.partition(':')[2]} with {path}, {remedy}.",
+                    one.urn,
+                )
+
+        return each([*services, *stack.of(holds)], lambda one: declared(one) if one.kind == service else held(one))
 
     return check
+
+
+def _account(resource: Resource) -> set[str]:
+    """What its account is known by: its name, and the resource that the name comes from."""
+    name = resource.properties.known("accountName")
+    return {*resource.depends.get("accountName", ()), *([str(name).lower()] if name else [])}
 
 
 _DAYS = Setting(
@@ -140,10 +172,9 @@ RULES = (
         why="A wrong `pulumi up` or click ends months of checkpoints.",
         fix="Enable shareDeleteRetentionPolicy on the file service.",
         severity="medium",
-        kinds=(_FILES,),
         follows=("Azure.Storage.FileShareSoftDelete", "APRL 03263c57-c869-3841-9e0a-3dbb9ef3e28d"),
         settings=(_DAYS,),
-        check=_retention("shareDeleteRetentionPolicy", "a deleted share"),
+        check=_retention(_FILES, _SHARE, "shareDeleteRetentionPolicy", "a deleted share"),
     ),
     Rule(
         name="storage-containers-kept",
@@ -152,9 +183,8 @@ RULES = (
         fix="Enable containerDeleteRetentionPolicy on the blob service.",
         severity="medium",
         level="advisory",
-        kinds=(_BLOBS,),
         follows=("Azure.Storage.ContainerSoftDelete", "CKV2_AZURE_38", "APRL 03263c57-c869-3841-9e0a-3dbb9ef3e28d"),
         settings=(_DAYS,),
-        check=_retention("containerDeleteRetentionPolicy", "a deleted container"),
+        check=_retention(_BLOBS, _CONTAINER, "containerDeleteRetentionPolicy", "a deleted container"),
     ),
 )

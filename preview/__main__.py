@@ -13,7 +13,7 @@ from preview.events import Events
 from preview.every import preview_every
 from preview.github import ACTIONS_BOT, API, GitHub, GitHubError
 from preview.record import Record, RecordError, read_record
-from preview.run import Wanted, run
+from preview.run import Wanted, judged_by_own_settings, no_settings, not_run, run
 
 _MOST_RECORDS = 200
 
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", required=True)
+    _stack_files(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the record, comment.md and summary.md")
     parser.add_argument("--origin", choices=("sandbox", "azure"), default="sandbox")
     parser.add_argument("--live", action="store_true", help="read with kubectl which machines and jobs there are")
@@ -42,7 +43,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _every_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stacks", type=Path, default=Path("stacks"), help="folder of the stack files")
+    _stack_files(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for a record of each")
     parser.add_argument("arguments", nargs="*", help="more for `pulumi preview`, after --")
     _publication(parser)
@@ -70,6 +71,11 @@ def _post_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_post)
 
 
+def _stack_files(parser: argparse.ArgumentParser) -> None:
+    wanted = "folder of the stack files, and of policies.<environment>.json for --policy-pack"
+    parser.add_argument("--stacks", type=Path, default=Path("stacks"), help=wanted)
+
+
 def _publication(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-url", default="", help="where the job summary is")
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="each kind has one comment of its own")
@@ -82,17 +88,26 @@ def _run(given: argparse.Namespace) -> int:
     wanted = Wanted(
         stack=given.stack,
         folder=out,
-        arguments=given.arguments,
+        arguments=judged_by_own_settings(given.stacks, given.stack, given.arguments),
         origin=given.origin,
         look=given.live,
         not_seen=given.not_seen,
     )
-    record = run(wanted)
-    written = write([read_record(out)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
-    (out / "comment.md").write_text(written.comment, encoding="utf-8")
-    (out / "summary.md").write_text(written.summary, encoding="utf-8")
+    problem = no_settings(given.stacks, given.stack)
+    if problem:
+        print(problem, file=sys.stderr)
+    record = not_run(wanted, problem) if problem else run(wanted)
+    written = _comment_beside(out, given)
     _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)
     return record.exit_code if record.exit_code is not None else 1
+
+
+def _comment_beside(folder: Path, given: argparse.Namespace) -> Written:
+    """Write a record's own comment and summary into its folder."""
+    written = write([_read(folder)], run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
+    (folder / "comment.md").write_text(written.comment, encoding="utf-8")
+    (folder / "summary.md").write_text(written.summary, encoding="utf-8")
+    return written
 
 
 def _every(given: argparse.Namespace) -> int:
@@ -103,6 +118,8 @@ def _every(given: argparse.Namespace) -> int:
     if not records:
         print(f"preview every: {given.stacks} has no Pulumi.<environment>.yaml", file=sys.stderr)
         return 1
+    for record in records:
+        _comment_beside(given.out / record.stack, given)
     read = [_read(given.out / record.stack) for record in records]
     written = write(read, run_url=given.run_url, commit=given.commit, notes=given.note, kind=given.kind)
     _summarise(written, Path(path) if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else None)

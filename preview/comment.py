@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from preview.environment import Part, environment
 from preview.markdown import counted, fenced, folded, plain
@@ -79,15 +80,28 @@ def _head(kind: str) -> str:
 
 
 def _fitted(records: Sequence[Record], frame: _Frame, room: int, lists: Sequence[int], run_url: str) -> str:
-    """The most generous text that fits."""
+    """The most generous text that fits; halves of characters, which no file or request takes, are replaced."""
+    return _most_generous(records, frame, room, lists, run_url).encode(errors="replace").decode()
+
+
+def _most_generous(records: Sequence[Record], frame: _Frame, room: int, lists: Sequence[int], run_url: str) -> str:
     for most in lists:
-        parts = [environment(record, most) for record in records]
+        parts = [_told(record, most) for record in records]
         fixed = _laid_out(parts, frame, [""] * len(parts))
         left = room - _bytes(fixed)
         if left >= 0:
             return _laid_out(parts, frame, _diffs(parts, left, run_url))
-    parts = [environment(record, 1) for record in records]
+    parts = [_told(record, 1) for record in records]
     return _verdicts(parts, frame, room)
+
+
+def _told(record: Record, most: int) -> Part:
+    """One environment's part; a record that cannot be told must not keep an older comment standing."""
+    try:
+        return environment(record, most)
+    except Exception as mistake:  # noqa: BLE001  the record may be a stranger's, and made to break this
+        why = f"its record could not be told ({type(mistake).__name__}): see the run's log"
+        return Part(record.stack, f"❌ **{plain(record.stack, 100)}**: **no preview**, {why}.", (), (), failed=True)
 
 
 def _laid_out(parts: Sequence[Part], frame: _Frame, diffs: Sequence[str]) -> str:
@@ -99,12 +113,11 @@ def _laid_out(parts: Sequence[Part], frame: _Frame, diffs: Sequence[str]) -> str
     else:
         told.append("\n".join(f"- {part.verdict}" for part in parts))
         for part, diff in zip(parts, diffs, strict=True):
-            title = part.verdict.split("**")[1]
             inner = "\n\n".join(one for one in (*part.body, diff) if one)
             if inner:
                 # What fails or ends something is open; the rest opens on a click.
                 loud = part.failed or part.verdict.startswith("⚠️")
-                told.append(folded(f"<b>{title}</b>", inner, opened=loud))
+                told.append(folded(f"<b>{escape(part.name)}</b>", inner, opened=loud))
     return "\n\n".join(one for one in (*told, frame.footer) if one) + "\n"
 
 
@@ -166,4 +179,4 @@ def _footer(run_url: str, commit: str, notes: Sequence[str]) -> str:
 
 
 def _bytes(text: str) -> int:
-    return len(text.encode())
+    return len(text.encode(errors="surrogatepass"))

@@ -36,12 +36,14 @@ class Part:
     """One environment, ready to be laid out.
 
     Attributes:
+        name: of the environment, as it is.
         verdict: one line of Markdown.
         body: paragraphs in their order; empty where the verdict says it all.
         blocks: the diff, a list of lines for each resource.
         failed: whether the preview did not succeed.
     """
 
+    name: str
     verdict: str
     body: tuple[str, ...]
     blocks: tuple[tuple[str, ...], ...]
@@ -75,7 +77,7 @@ def environment(record: Record, most: int) -> Part:
     blocks = tuple(
         tuple(block) for change in changes.listed if len(block := _block(change)) > 1 or change.kind != "create"
     )
-    return Part(verdict(record, changes, errors, costs, told), tuple(body), blocks, record.failed)
+    return Part(record.stack, verdict(record, changes, errors, costs, told), tuple(body), blocks, record.failed)
 
 
 def _called_out(told: Sequence[str], most: int) -> list[str]:

@@ -125,7 +125,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
     """An engine event, or None."""
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", event) if isinstance(event, dict) else None
 
@@ -166,7 +166,7 @@ def _add_step(found: Events, body: Mapping[str, Any]) -> None:
     details = _mapping(body.get("detailedDiff"))
     diff = {path: _text(_mapping(kind), "diffKind") for path, kind in details.items()}
     if not diff:
-        diff = {str(key): "update" for key in cast("list[Any]", body.get("diffs") or [])}
+        diff = dict.fromkeys(_texts(body.get("diffs")), "update")
     found.steps.append(
         Step(
             op=_text(body, "op"),
@@ -176,7 +176,7 @@ def _add_step(found: Events, body: Mapping[str, Any]) -> None:
             parent=_text(new, "parent") or _text(old, "parent"),
             old=_inputs(old) if old else None,
             new=_inputs(new) if new else None,
-            keys=tuple(str(key) for key in cast("list[Any]", body.get("keys") or [])),
+            keys=_texts(body.get("keys")),
             diff=diff,
             retained=old.get("retainOnDelete") is True,
         )
@@ -202,7 +202,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "{[":
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -215,6 +215,11 @@ def _type_and_name(urn: str) -> tuple[str, str]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list's texts; what is no list has none."""
+    return tuple(str(one) for one in cast("list[Any]", value)) if isinstance(value, list) else ()
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -6,9 +6,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from preview.events import Events
-from preview.record import Record, write_run
-from preview.run import Wanted, run
+from preview.record import Record
+from preview.run import Wanted, judged_by_own_settings, no_settings, not_run, run
 
 
 def stack_names(folder: Path) -> list[str]:
@@ -25,16 +24,9 @@ def preview_every(folder: Path, out: Path, arguments: Sequence[str], say: Callab
     records: list[Record] = []
     for name in stack_names(folder):
         say(f"== {name}")
-        own = folder / f"policies.{name}.json"
-        settings = ["--policy-pack-config", str(own)] if own.exists() and "--policy-pack" in arguments else []
-        problem = _made(name)
-        if problem:
-            record = Record(name, Events(), exit_code=1, origin="sandbox", messages=[problem])
-            (out / name).mkdir(parents=True, exist_ok=True)
-            write_run(out / name, record)
-        else:
-            record = run(Wanted(name, out / name, [*arguments, *settings]), say)
-        records.append(record)
+        wanted = Wanted(name, out / name, judged_by_own_settings(folder, name, arguments))
+        problem = no_settings(folder, name) or _made(name)
+        records.append(not_run(wanted, problem) if problem else run(wanted, say))
     return records
 
 

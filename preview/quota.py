@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from preview.markdown import counted, folded, plain, table
 
 _SHOWN = 8
+_MOST_CORES = 10**12
+"""No subscription has more: what is larger, or no number at all, was never a quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,20 @@ def _left(left: int | None) -> str:
 def _row(value: Any) -> Headroom | None:
     body = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     used, needed, limit = body.get("used"), body.get("needed"), body.get("limit")
-    if not isinstance(needed, int | float) or needed <= 0:
+    if not _is_finite(needed) or needed <= 0:
         return None
     names = {"spot": "all spot machines", "region": "all on-demand machines"}
     name = names.get(str(body.get("kind"))) or str(body.get("family", "?"))
     return Headroom(
         name,
-        int(used) if isinstance(used, int | float) else 0,
+        int(used) if _is_finite(used) else 0,
         int(needed),
-        int(limit) if isinstance(limit, int | float) and not isinstance(limit, bool) else None,
+        int(limit) if _is_finite(limit) else None,
     )
+
+
+def _is_finite(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_CORES
 
 
 def _list(value: Any) -> list[Any]:

@@ -14,6 +14,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's sentinels (pulumi `sdk/go/common/resource`)."""
 
 HIDDEN = "(secret)"
+TOO_DEEP = "(too deep to show)"
 COMPUTED = "(known after deployment)"
 
 _SECRET_KEY = re.compile(
@@ -45,6 +46,9 @@ _LOOKS_SECRET = (
 """PEM blocks, JSON web tokens, connection strings, signatures of shared access, tokens of well-known makers, the
 secrets of Entra applications, keys of storage accounts (64 bytes), and passwords in addresses."""
 
+_DEEPEST = 60
+"""Levels of a value that are read; the engine's own are far fewer."""
+
 _ENTROPY_SHORTEST = 40
 _BASE64 = re.compile(r"(?<![\w+/=.:-])[A-Za-z0-9+/]{40,}={0,2}(?![\w+/=.:-])")
 
@@ -63,20 +67,42 @@ def redact(value: Any, key: str = "") -> Any:
         value: anything that JSON can hold.
         key: its key.
     """
-    if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        if MARKER_KEY in mapping:
-            return HIDDEN
-        return {str(name): redact(inner, str(name)) for name, inner in mapping.items()}
+    return _redacted(value, key, under=False, levels=_DEEPEST)
+
+
+def _redacted(value: Any, key: str, *, under: bool, levels: int) -> Any:
+    """`redact`, `levels` deep; `under`: what is above lies under a secret's name."""
+    if isinstance(value, str):
+        return _text(value, key, under=under)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return TOO_DEEP
+    within = under or _names_a_secret(key)
     if isinstance(value, list):
-        return [redact(inner, key) for inner in cast("list[Any]", value)]
-    return _text(value, key) if isinstance(value, str) else value
+        return [_redacted(one, key, under=within, levels=levels - 1) for one in cast("list[Any]", value)]
+    mapping = cast("dict[str, Any]", value)
+    if MARKER_KEY in mapping:
+        return HIDDEN
+    found: dict[str, Any] = {}
+    for name, inner in mapping.items():
+        if name in ("data", "stringData") and mapping.get("kind") == "Secret":
+            found[name] = HIDDEN
+            continue
+        # A container's variable is {name: DB_PASSWORD, value: …}: its name says what its value is.
+        variable = mapping.get("name") if name == "value" else None
+        own = variable if isinstance(variable, str) else str(name)
+        found[str(name)] = _redacted(inner, own, under=within, levels=levels - 1)
+    return found
 
 
-def _text(value: str, key: str) -> str:
-    if value == "[secret]" or (
-        value not in ("", UNKNOWN) and _SECRET_KEY.search(key) and not _NAMES_OF_SECRETS.search(key)
-    ):
+def _names_a_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key) and not _NAMES_OF_SECRETS.search(key))
+
+
+def _text(value: str, key: str, *, under: bool) -> str:
+    hidden = _names_a_secret(key) or (under and not _NAMES_OF_SECRETS.search(key))
+    if value == "[secret]" or (hidden and value not in ("", UNKNOWN)):
         return HIDDEN
     # An unknown value may stand alone or inside a text, as an id that is put together from parts.
     return scrub(value.replace(UNKNOWN, COMPUTED))

@@ -5,6 +5,7 @@ Owns the child process and the record's folder. What is written is reduced and f
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from preview.record import Origin, Record, write_run
 from preview.redact import scrub
 
 _MOST_MESSAGES = 100
+_LEFT = ("policy.json", "live.json", "run.json")
+"""What an earlier preview may have left in a record's folder."""
+
 _NOT_STARTED = 127
 """As a shell says of a command that is not there."""
 
@@ -45,12 +49,53 @@ class Wanted:
     not_seen: Sequence[str] = ()
 
 
+def judged_by_own_settings(stacks: Path, stack: str, arguments: Sequence[str]) -> list[str]:
+    """`arguments` with the policy pack's configuration of one environment, `policies.<environment>.json`.
+
+    Left as they are where there is no such file, where the pack's configuration is named already, and unless one pack
+    is named: which of several the file is for is not known here.
+
+    Args:
+        stacks: the folder of the stack files.
+    """
+    named = [argument.partition("=")[0] for argument in arguments]
+    own = stacks / f"policies.{stack}.json"
+    if named.count("--policy-pack") != 1 or "--policy-pack-config" in named or not own.exists():
+        return list(arguments)
+    return [*arguments, "--policy-pack-config", str(own)]
+
+
+def no_settings(stacks: Path, stack: str) -> str:
+    """Why `policies.<environment>.json` is no configuration; empty: it is one, or there is none.
+
+    The engine takes an empty file for the pack's defaults, without a word.
+    """
+    own = stacks / f"policies.{stack}.json"
+    if not own.exists():
+        return ""
+    try:
+        found = json.loads(own.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as wrong:
+        return f"{own} cannot be read as the policy pack's configuration: {str(wrong) or type(wrong).__name__}"
+    return "" if isinstance(found, dict) else f"{own} is no configuration of a policy pack: it holds no object"
+
+
+def not_run(wanted: Wanted, why: str) -> Record:
+    """The record of a preview that could not begin, written."""
+    record = Record(wanted.stack, Events(), exit_code=1, origin=wanted.origin, messages=[why])
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    for left in (*_LEFT, "events.jsonl"):
+        (wanted.folder / left).unlink(missing_ok=True)
+    write_run(wanted.folder, record)
+    return record
+
+
 def run(wanted: Wanted, say: Callable[[str], None] | None = None) -> Record:
     """Run the preview to its end, whatever that is, and write its record."""
     tell = say or _to_stderr
     folder = wanted.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for left in ("policy.json", "live.json", "run.json"):
+    for left in _LEFT:
         (folder / left).unlink(missing_ok=True)
     looked: list[Live] = []
     looking = threading.Thread(target=lambda: looked.append(read_live()), daemon=True) if wanted.look else None

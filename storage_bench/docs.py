@@ -84,6 +84,7 @@ to be cheaper by a fifth. Where nothing is fast enough, the fastest.
 
 ## Sources
 
+- Prices: `capacity/data/retail_prices.csv` and `vm_prices.csv`, which name source and date of each
 {sources}
 """
 

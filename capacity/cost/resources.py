@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any, cast
 
 from capacity.catalogue import Catalogue, load_catalogue
@@ -256,16 +257,17 @@ def _text(inputs: Mapping[str, Any], *path: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A number, also one that was written as text; None where it is none."""
+    """A number, also one that was written as text; None where it is none, or no finite one."""
     try:
-        return float(value) if isinstance(value, int | float | str) else None
-    except ValueError:
+        found = float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
         return None
+    return found if found is not None and isfinite(found) else None
 
 
 def _gib(text: str) -> int:
     """GiB of a Kubernetes quantity, rounded up; 0 where it is none."""
-    found = re.fullmatch(r"([\d.]+)(Gi|Ti|Mi|G|T)", text)
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)(Gi|Ti|Mi|G|T)", text)
     return int(-(-float(found[1]) * _GIB[found[2]] // 1)) if found else 0
 
 

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from capacity.catalogue import VmSize, load_catalogue
 from capacity.quota import Cores, Machines, Reservation, Usage
-from policy.facts.azure import UnreadableError, question
+from policy.facts.azure import UnreadableError, described, question
 from policy.facts.cache import Reader
 
 _PARALLEL = 6
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,12 @@ class Facts:
 
     def usages(self, region: str) -> dict[str, Usage]:
         """Quota key to Azure's figures."""
-        return {key: Usage(*row) for key, row in self._read("usages", region).items()}
+        return self._read(_usages, "usages", region)
 
     def offers(self, region: str) -> dict[str, Offer]:
         """Size in lower case to what is offered of it in a region."""
         if region not in self._offers:
-            self._offers[region] = {
-                name: Offer(row["name"], row["family"], tuple(row["zones"]), row["closed"], row["can"])
-                for name, row in self._read("sizes", region).items()
-            }
+            self._offers[region] = self._read(_offers, "sizes", region)
         return self._offers[region]
 
     def cores(self, region: str, size: str) -> Cores:
@@ -137,56 +135,104 @@ class Facts:
 
     def aks_sizes(self, region: str) -> frozenset[str]:
         """Sizes in lower case that AKS takes for nodes."""
-        return frozenset(self._read("aks-sizes", region))
+        return self._read(_texts, "aks-sizes", region)
 
     def cluster(self, group: str, name: str) -> LiveCluster | None:
         """A cluster; None where it is not there."""
-        found = self._read("cluster", group, name)
-        return None if found is None else LiveCluster(found["location"], found["nodeGroup"])
+        return self._read(_cluster, "cluster", group, name)
 
     def machines(self, group: str, region: str) -> list[Machines]:
         """The machines of a node resource group, one entry a pool; none where it is not there."""
-        return [
-            Machines(row["pool"], self.cores(region, row["size"]), row["count"], row["spot"], row["group"])
-            for row in self._read("scale-sets", group)
-        ]
+        rows = self._read(_machines, "scale-sets", group)
+        return [Machines(pool, self.cores(region, size), count, spot, of) for pool, size, count, spot, of in rows]
 
     def reservations(self, group: str, region: str) -> list[Reservation]:
         """The capacity reservations of a group; none where it is not there."""
-        return [
-            Reservation(group, self.cores(region, row["size"]), row["count"])
-            for row in self._read("reservations", group)
-        ]
+        rows = self._read(_reserved, "reservations", group)
+        return [Reservation(group, self.cores(region, size), count) for size, count in rows]
 
     def providers(self) -> dict[str, str]:
         """Resource provider in lower case to its registration, `Registered`."""
-        return dict(self._read("providers"))
+        return self._read(_registrations, "providers")
 
     def feature(self, namespace: str, name: str) -> str:
         """A feature's registration, `Registered`."""
-        return str(self._read("feature", namespace, name))
+        return self._read(str, "feature", namespace, name)
 
     def permissions(self) -> Permissions:
         """What this sign-in may do."""
-        rows = self._read("permissions")
-        return Permissions(tuple((tuple(row["actions"]), tuple(row["notActions"])) for row in rows))
+        return self._read(_permissions, "permissions")
 
     def _try(self, asked: str) -> None:
         try:
             answer: Any = self._reader.read(asked)
         except UnreadableError as reason:
             answer = reason
+        except _MISSHAPEN as wrong:
+            answer = _senseless(asked, self.described, wrong)
         with self._lock:
             self._known.setdefault(asked, answer)
 
-    def _read(self, kind: str, *arguments: str) -> Any:
+    def _read(self, shaped: Callable[[Any], _Answer], kind: str, *arguments: str) -> _Answer:
+        """An answer in its type; raises `UnreadableError`, where it has none, too."""
         asked = question(kind, *arguments)
         if asked not in self._known:
             self._try(asked)
         answer = self._known[asked]
         if isinstance(answer, UnreadableError):
             raise UnreadableError(str(answer))
-        return answer
+        try:
+            return shaped(answer)
+        except _MISSHAPEN as wrong:
+            raise _senseless(asked, self.described, wrong) from wrong
+
+
+_MISSHAPEN = (AttributeError, KeyError, IndexError, TypeError, ValueError)
+"""What comes of an answer that is not what was asked for: of a damaged file, or of another version of Azure's API."""
+
+
+def _senseless(asked: str, source: str, wrong: Exception) -> UnreadableError:
+    return UnreadableError(
+        f"{described(asked)}: the answer makes no sense ({source}; {type(wrong).__name__}). Run `make azure-snapshot` "
+        "where it comes from a snapshot, else report it."
+    )
+
+
+def _usages(answer: Any) -> dict[str, Usage]:
+    return {key: Usage(str(name), int(current), int(limit)) for key, (name, current, limit) in answer.items()}
+
+
+def _offers(answer: Any) -> dict[str, Offer]:
+    return {
+        name: Offer(row["name"], row["family"], tuple(row["zones"]), row["closed"], dict(row["can"]))
+        for name, row in answer.items()
+    }
+
+
+def _texts(answer: Any) -> frozenset[str]:
+    if not isinstance(answer, list):
+        raise TypeError
+    return frozenset(cast("list[str]", answer))
+
+
+def _cluster(answer: Any) -> LiveCluster | None:
+    return None if answer is None else LiveCluster(answer["location"], answer["nodeGroup"])
+
+
+def _machines(answer: Any) -> list[tuple[str, str, int, bool, str | None]]:
+    return [(row["pool"], row["size"], int(row["count"]), bool(row["spot"]), row["group"]) for row in answer]
+
+
+def _reserved(answer: Any) -> list[tuple[str, int]]:
+    return [(row["size"], int(row["count"])) for row in answer]
+
+
+def _registrations(answer: Any) -> dict[str, str]:
+    return {str(namespace): str(state) for namespace, state in answer.items()}
+
+
+def _permissions(answer: Any) -> Permissions:
+    return Permissions(tuple((tuple(row["actions"]), tuple(row["notActions"])) for row in answer))
 
 
 def alternatives(size: VmSize, region: str) -> list[Cores]:

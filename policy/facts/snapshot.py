@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from policy.facts.azure import UnreadableError, described, question
 from policy.facts.cache import Reader
@@ -32,7 +32,10 @@ class SnapshotFacts:
     @property
     def described(self) -> str:
         """Where its answers come from."""
-        return f"{self._file.name} of {self.taken_at:%Y-%m-%d %H:%M} UTC"
+        try:
+            return f"{self._file.name} of {self.taken_at:%Y-%m-%d %H:%M} UTC"
+        except UnreadableError:
+            return f"{self._file.name}, which is no snapshot or cannot be read"
 
     @property
     def taken_at(self) -> datetime:
@@ -60,12 +63,13 @@ class SnapshotFacts:
         if self._content is None:
             try:
                 content = json.loads(self._file.read_text())
-            except (OSError, ValueError) as wrong:
+            except (OSError, ValueError, RecursionError) as wrong:
                 raise UnreadableError(f"{self._file} cannot be read ({wrong}): {_REMEDY}") from wrong
-            if not isinstance(content, dict) or "takenAt" not in content or "answers" not in content:
+            found = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+            if "takenAt" not in found or not isinstance(found.get("answers"), dict):
                 raise UnreadableError(f"{self._file} is no snapshot: {_REMEDY}")
-            self._content = content  # pyright: ignore[reportUnknownMemberType]  just judged
-        return self._content  # pyright: ignore[reportUnknownVariableType, reportReturnType]
+            self._content = found
+        return self._content
 
 
 def _absent(asked: str, answers: Mapping[str, Any]) -> bool:

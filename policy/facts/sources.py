@@ -18,6 +18,9 @@ from policy.model import Finding, Rule, Setting, Settings
 from policy.stack import StackView
 
 RULE_NAME = "azure-facts"
+_PACK = Path(__file__).resolve().parents[2]
+_CLOCKS_APART_HOURS = 1
+"""A snapshot's machine may be ahead of this one."""
 
 
 def facts(settings: Settings, environment: Mapping[str, str], config: Mapping[str, str]) -> Facts:
@@ -29,7 +32,7 @@ def facts(settings: Settings, environment: Mapping[str, str], config: Mapping[st
         config: the stack's own configuration; azure-native's subscription and cloud are looked up there, too.
     """
     if settings["source"] == "snapshot":
-        return Facts(SnapshotFacts(Path(settings["snapshot"])))
+        return Facts(SnapshotFacts(_snapshot_file(settings)))
     live, folder = live_facts(environment, config, float(settings["timeoutSeconds"]))
     cached = CachedFacts(live, folder, float(settings["cacheSeconds"]))
     return Facts(cached, again=cached.recent)
@@ -48,16 +51,31 @@ def live_facts(environment: Mapping[str, str], config: Mapping[str, str], timeou
     return LiveFacts(variables, subscription, timeout=timeout), folder_for(variables, subscription or "")
 
 
+def _snapshot_file(settings: Settings) -> Path:
+    """Where the snapshot lies.
+
+    The engine runs a pack in the program's own folder, which `main` may put below that of Pulumi.yaml.
+    """
+    named, here = Path(settings["snapshot"]), Path.cwd()
+    project = next((one for one in (here, *here.parents) if (one / "Pulumi.yaml").exists()), here)
+    return next((found for folder in (here, project, _PACK) if (found := folder / named).exists()), project / named)
+
+
 def _old_snapshot(_stack: StackView, settings: Settings) -> Iterator[Finding]:
     if settings["source"] != "snapshot":
         return
-    snapshot = SnapshotFacts(Path(settings["snapshot"]))
+    snapshot = SnapshotFacts(_snapshot_file(settings))
     hours = snapshot.age(datetime.now(UTC)).total_seconds() / 3600
     limit = float(settings["oldAfterHours"])
     if hours > limit:
         yield Finding(
             f"{settings['snapshot']} was taken {hours:.0f} hours ago, more than {limit:g}: quota and offers may have "
             "changed. Run `make azure-snapshot`."
+        )
+    elif hours < -_CLOCKS_APART_HOURS:
+        yield Finding(
+            f"{settings['snapshot']} says that it was taken {-hours:.0f} hours from now: how old it is, is not known. "
+            "Run `make azure-snapshot`."
         )
 
 
@@ -79,7 +97,7 @@ RULES = (
             _setting(
                 "snapshot",
                 "stacks/azure-snapshot.json",
-                "The file of `make azure-snapshot`.",
+                "The file of `make azure-snapshot`: in the program's folder, its project's, or the pack's.",
                 type="string",
                 minLength=1,
             ),

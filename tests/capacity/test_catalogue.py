@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,46 @@ def test_alternatives_are_sold_there_and_have_as_many_gpus():
         assert CATALOGUE.sold_in("westeurope", name)
 
 
+@pytest.mark.parametrize("region", ["westeurope", "eastus", "southcentralus"])
+def test_no_part_of_a_gpu_stands_in_for_a_whole_one(region: str):
+    for size in CATALOGUE.sizes.values():
+        for name in CATALOGUE.alternatives(size, region, count=30) if size.gpus and size.gpu_share else ():
+            other = CATALOGUE.size(name)
+            assert other is not None
+            assert size.gpu_share is not None
+            assert other.gpu_share is not None, f"{name} for {size.name}: nobody knows how much of a GPU it has"
+            assert other.gpu_share >= size.gpu_share, f"{name} for {size.name}"
+
+
+def test_a_larger_part_of_a_gpu_stands_in_for_a_smaller_one():
+    sixth = CATALOGUE.size("Standard_NV6ads_A10_v5")
+    assert sixth is not None
+    assert sixth.gpu_share == Fraction(1, 6)
+    assert CATALOGUE.alternatives(sixth, "westeurope")[0] == "Standard_NV12ads_A10_v5"
+
+
+def test_what_needs_no_gpu_is_not_put_beside_one():
+    for name in ("Standard_D8ds_v5", "Standard_D16ds_v5"):
+        size = CATALOGUE.size(name)
+        assert size is not None
+        found = CATALOGUE.alternatives(size, "westeurope", count=30)
+        assert len(found) == 30
+        assert not [one for one in found if one.startswith("Standard_N")]
+
+
+def test_every_slice_is_of_a_known_size_less_than_a_gpu_and_has_a_source():
+    with (DATA / "gpu_slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 14
+    for row in rows:
+        assert row["size"] in CATALOGUE.sizes, row
+        assert not row["gpu_share"] or 0 < Fraction(row["gpu_share"]) < 1, row
+        assert row["source"], row
+    whole = CATALOGUE.size("Standard_NV36ads_A10_v5")
+    assert whole is not None
+    assert whole.gpu_share == 1
+
+
 def test_regions_of_a_size_come_cheapest_first():
     prices = [CATALOGUE.price(region, "Standard_D8ds_v5") for region in CATALOGUE.regions_of("Standard_D8ds_v5")]
     known = [price for price in prices if price is not None]
@@ -138,6 +179,7 @@ def target(folder: Path, family: str = "f") -> Path:
     (made / "size_pages.csv").write_text(
         "size,temp_disk_gib,nvme_disk_gib,ephemeral_os_disk,premium_disks,accelerated_networking,rdma,source\n"
     )
+    (made / "gpu_slices.csv").write_text("size,gpu_share,source\nStandard_X1,1/4,somewhere\n")
     (made / "gpu_families.csv").write_text(f"family,vendor,model,mig,source\n{family},nvidia,T4,false,somewhere\n")
     return made
 
@@ -148,7 +190,7 @@ def test_the_data_are_built_from_the_source_files(tmp_path: Path):
     catalogue = read_catalogue(made)
     size = catalogue.size("Standard_X1")
     assert size is not None
-    assert (size.gpus, size.gpu_model, size.os_disk_room_gib) == (1, "T4", 80)
+    assert (size.gpus, size.gpu_share, size.gpu_model, size.os_disk_room_gib) == (1, Fraction(1, 4), "T4", 80)
     assert size.spot_capable is False
     assert size.encryption_at_host is None, "what the answer is silent about is unknown"
     assert catalogue.regions_of("Standard_X1") == ("eastus", "westeurope")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from capacity.catalogue import load_catalogue
 from capacity.checks import load_file
 from capacity.cost import MAXIMUM, MINIMUM, Bill, Declared, Load, bill, from_resources, from_settings, over_budget, usd
 from capacity.cost.__main__ import main
-from capacity.cost.items import DISK_SIZES, disk_meter
+from capacity.cost.items import DISK_SIZES, disk_meter, share_items
 from capacity.cost.prices import DATA, HOURS_A_MONTH, UNITS_A_MONTH, load_prices
+from capacity.storage import compare
+from capacity.storage_workload import Setup, Workload
 from infra.platform import Platform
 from stacks.settings import Budget, Stack
 from tests.components.recorder import record
@@ -231,7 +234,27 @@ def test_every_price_has_a_meter_a_source_and_a_date() -> None:
         assert float(row["usd"]) > 0
         assert row["source"]
         assert row["date"] >= "2018"
+    assert len({(row["meter"], row["region"]) for row in rows}) == len(rows), "a second price would hide the first"
     assert {meter.unit for meter in meters.values()} <= set(UNITS_A_MONTH)
+
+
+def test_no_other_table_holds_prices() -> None:
+    priced = {file.name for file in DATA.glob("*.csv") if "usd" in file.read_text().partition("\n")[0]}
+    assert priced == {"retail_prices.csv"}
+    assert {file.name for file in DATA.glob("*price*")} == {"retail_prices.csv", "vm_prices.csv"}
+
+
+def test_the_comparison_and_the_bill_have_one_price_for_a_share() -> None:
+    region, gib = "eastus2", 10240
+    setup = Setup(region=region, goal_minutes=1e6)
+    compared = compare(Workload(gib, 1000, 4, "random"), setup)
+    [share] = [one for one in compared.offers if one.key == "files-premium-v2-nfs"]
+    found = re.match(r"10,240 GiB, ([\d,]+) IOPS, ([\d,]+) MiB/s", share.provisioned)
+    assert found
+    iops, mibps = (float(one.replace(",", "")) for one in found.groups())
+    made = bill(share_items("data", gib, sku="PremiumV2_LRS", iops=iops, mibps=mibps), region)
+    assert made.unpriced == []
+    assert made.maximum == pytest.approx(share.cost.usd)
 
 
 def test_the_table_reads_and_ends_badly_over_budget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -154,7 +154,8 @@ def test_answers_are_kept(prices_list: PriceList, tmp_path: Path) -> None:
 def test_what_the_list_does_not_have_comes_from_the_data_files(prices_list: PriceList, tmp_path: Path) -> None:
     known = live(prices_list, tmp_path)
     assert known.price("public-ip", "westeurope") == load_prices().price("public-ip", "westeurope")
-    assert known.price("files-premium-v2", "westeurope") is None
+    assert known.price("files-premium-v2", "eastus2") == load_prices().price("files-premium-v2", "eastus2")
+    assert known.price("cluster-premium", "westeurope") is None
     assert known.problems == []
 
 

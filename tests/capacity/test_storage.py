@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass, field
@@ -14,11 +13,10 @@ from hypothesis import strategies as some
 
 from capacity import storage
 from capacity.catalogue import DATA
-from capacity.cost.prices import Price
+from capacity.cost.prices import Price, load_prices
 from capacity.storage import Comparison, compare
 from capacity.storage_data import PATTERNS, Pattern, load_storage_data, read_storage_data
 from capacity.storage_offers import Offer
-from capacity.storage_prices import load_storage_prices
 from capacity.storage_workload import Setup, Workload
 
 TABLES = load_storage_data()
@@ -135,7 +133,7 @@ def test_a_cost_with_an_unknown_part_is_unknown_and_not_lower():
 
 
 def test_a_regions_own_disk_price_is_used():
-    price = load_storage_prices().price("disk-P30", "westeurope")
+    price = load_prices().price("disk-P30", "westeurope")
     assert price is not None
     assert (price.monthly_usd, price.borrowed_from) == (148.68, None)
 
@@ -159,7 +157,7 @@ def test_what_is_not_made_for_the_pattern_is_not_recommended():
 
 def test_more_running_is_taken_only_where_it_is_known_to_be_a_fifth_cheaper():
     workload, setup = Workload(1000, 1000, 4, "random"), Setup(region="eastus2", goal_minutes=1e6)
-    share = {"files-premium-v2-gib": 10.0, "files-premium-v2-iops": 1.0, "files-premium-v2-mibps": 1.0}
+    share = {"files-premium-v2": 10.0, "files-premium-v2-iops": 1.0, "files-premium-v2-mibps": 1.0}
     machines = {"machine:Standard_D16ds_v5": 1.0}
     cheap = compare(workload, setup, prices=FixedPrices({**share, **machines, "disk-P30": 1.0}))
     assert cheap.advice.offer.key == "rook-disks"
@@ -281,13 +279,6 @@ def test_a_figure_without_a_source_is_refused(tmp_path: Path):
         (tmp_path / file.name).write_text(file.read_text().replace("ddsv5\n", "hearsay\n"))
     with pytest.raises(ValueError, match="hearsay"):
         read_storage_data(tmp_path)
-
-
-def test_prices_name_their_source():
-    with (DATA / "storage_prices.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert rows
-    assert all(row["source"] in TABLES.sources and float(row["usd"]) > 0 for row in rows)
 
 
 def test_a_region_that_azure_does_not_favour_gets_the_lower_limits():

@@ -227,6 +227,22 @@ def test_a_policy_that_does_not_exist_stops_the_preview(plain: Stack, pack: Pack
     assert "did you mean vcpu-quota" in failed(pack.preview(plain))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"vcpu-quota": {"regionsToTyr": 2}}', "did you mean regionsToTry"),
+        ('{"vcpu-quota": "remediate"}', "vcpu-quota"),
+        ('{"vcpu-quota": {"enforcementLevel": "remediate"}}', "vcpu-quota"),
+        ('{"vcpu-quota": "mandatoryy"}', "mandatoryy"),
+        ('{"vcpu-quota": ', "JSON"),
+        ("[]", "json"),
+    ],
+)
+def test_a_configuration_that_means_nothing_stops_the_preview(plain: Stack, pack: Pack, text: str, told: str) -> None:
+    (pack.folder / "policies.json").write_text(text)
+    assert told in failed(pack.preview(plain))
+
+
 def test_settings_are_judged_by_their_schema(plain: Stack, pack: Pack) -> None:
     pack.configure(vcpu_quota={"regionsToTry": "many"})
     assert "regionsToTry" in failed(pack.preview(plain))
@@ -250,6 +266,12 @@ def test_a_snapshot_serves_without_azure_and_old_ones_are_warned_about(plain: St
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "takenAt": "2024-01-01T00:00:00+00:00"}))
     assert "hours ago" in passed(pack.preview(plain, variables=nowhere))
+    report = {VARIABLE: str(pack.folder / "report.json")}
+    for damaged in ("", file.read_text()[:500]):
+        file.write_text(damaged)
+        said = passed(pack.preview(plain, variables=nowhere | report))
+        assert "make azure-snapshot" in said
+        assert "unverified" in said
 
 
 def test_features_that_are_not_registered_fail(plain: Stack, pack: Pack) -> None:

@@ -402,12 +402,14 @@ CASES: dict[str, Cases] = {
         (
             given("shares", "shareDeleteRetentionPolicy.enabled", False),
             given("shares", "shareDeleteRetentionPolicy.days", 6),
+            gone("shares"),
+            given("shares", "accountName", "another"),
         ),
         (absent("shares", "shareDeleteRetentionPolicy"), "fails"),
         (unknown("shares", "shareDeleteRetentionPolicy"), "unverified"),
     ),
     "storage-containers-kept": Cases(
-        (given("blobs", "containerDeleteRetentionPolicy.days", 1),),
+        (given("blobs", "containerDeleteRetentionPolicy.days", 1), gone("blobs")),
         (absent("blobs", "containerDeleteRetentionPolicy"), "fails"),
         (unknown("blobs", "containerDeleteRetentionPolicy.days"), "unverified"),
     ),

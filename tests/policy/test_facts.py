@@ -17,6 +17,7 @@ from policy.facts.azure import AbsentError, Json, UnreadableError, ask, question
 from policy.facts.cache import CachedFacts, folder_for
 from policy.facts.facts import Facts, Permissions
 from policy.facts.snapshot import SnapshotFacts, take
+from policy.facts.sources import RULES, facts
 from tests.policy.world import T4, Answers
 
 
@@ -168,6 +169,36 @@ def test_a_file_that_is_no_snapshot_is_no_answer(tmp_path: Path, text: str) -> N
     file.write_text(text)
     with pytest.raises(UnreadableError, match="make azure-snapshot"):
         _ = SnapshotFacts(file).taken_at
+
+
+@pytest.mark.parametrize("folder", ["infra", "."])
+def test_a_snapshot_is_found_from_the_program_s_folder_in_which_the_engine_runs_the_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: theirs\nmain: infra\nruntime: python\n")
+    file = tmp_path / "stacks" / "azure-snapshot.json"
+    file.write_text(json.dumps({"takenAt": "2026-11-28T00:00:00+00:00", "answers": {"feature/a/b": "Registered"}}))
+    [rule] = [rule for rule in RULES if rule.name == "azure-facts"]
+    monkeypatch.chdir(tmp_path / folder)
+    assert facts({**rule.defaults, "source": "snapshot"}, {}, {}).feature("a", "b") == "Registered"
+    file.unlink()
+    with pytest.raises(UnreadableError, match=f"{tmp_path}/stacks/azure-snapshot.json cannot be read"):
+        facts({**rule.defaults, "source": "snapshot"}, {}, {}).feature("a", "b")
+
+
+def test_an_answer_that_makes_no_sense_is_none() -> None:
+    damaged = Azure({"/usages": {"value": [{"name": "cores"}]}})
+
+    class Live:
+        described = "Azure, read now"
+
+        def read(self, asked: str) -> Any:
+            return ask(damaged, asked)
+
+    with pytest.raises(UnreadableError, match=r"quota in westeurope: the answer makes no sense \(Azure, read now"):
+        Facts(Live()).usages("westeurope")
 
 
 def test_rights_are_granted_and_withheld_with_wildcards() -> None:

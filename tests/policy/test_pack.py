@@ -81,6 +81,16 @@ def test_a_policy_that_does_not_exist_is_an_error_that_names_the_nearest(context
         configure(pack(), context, vcpu_qouta=(analyzer_pb2.MANDATORY, {}))
 
 
+def test_a_setting_that_a_policy_does_not_have_is_an_error_that_names_the_nearest(context: Mock) -> None:
+    with pytest.raises(AbortedError, match=r"vcpu-quota has no setting 'regionsToTyr': did you mean regionsToTry"):
+        configure(pack(), context, vcpu_quota=(analyzer_pb2.MANDATORY, {"regionsToTyr": 2}))
+
+
+def test_a_level_that_no_rule_has_is_an_error_and_not_the_default(context: Mock) -> None:
+    with pytest.raises(AbortedError, match="vcpu-quota: no rule here has that enforcementLevel; it may be advisory"):
+        configure(pack(), context, vcpu_quota=(analyzer_pb2.REMEDIATE, {}))
+
+
 def test_levels_and_settings_are_the_configurations(context: Mock) -> None:
     made = pack()
     inputs = {"disableLocalAccounts": False}
@@ -156,6 +166,41 @@ def test_the_report_has_what_could_not_be_verified(tmp_path: Path, context: Mock
     found = json.loads(file.read_text())
     assert found["quota"] == []
     assert found["unverified"][0].startswith("rights-suffice: what this sign-in may do could not be read")
+
+
+DAMAGED = {
+    "not there": None,
+    "empty": "",
+    "cut off": json.dumps({"takenAt": "2026-11-28T00:00:00+00:00", "answers": World().answers})[:300],
+    "of another kind": '{"takenAt": "2026-11-28T00:00:00+00:00", "answers": null}',
+    "without a time": '{"takenAt": null, "answers": {}}',
+    "with answers of another kind": json.dumps(
+        {"takenAt": "2026-11-28T00:00:00+00:00", "answers": dict.fromkeys(World().answers, 5)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_a_damaged_snapshot_is_unverified_with_its_remedy_and_ends_nothing(
+    name: str, tmp_path: Path, context: Mock
+) -> None:
+    file, report = tmp_path / "snapshot.json", tmp_path / "policy.json"
+    text = DAMAGED[name]
+    if text is not None:
+        file.write_text(text)
+    made = pack(TRAINYARD_POLICY_REPORT=str(report))
+    configure(made, context, azure_facts=(analyzer_pb2.ADVISORY, {"source": "snapshot", "snapshot": str(file)}))
+    shown: list[analyzer_pb2.AnalyzerResource] = []
+    for resource, (token, inputs) in World().resources.items():
+        analyze(made, token, inputs, resource)
+        shown.append(analyzer_pb2.AnalyzerResource(type=token, urn=urn(resource), name=resource))
+    said = made.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=shown), None).diagnostics
+    by_name = {one.policyName: one.message for one in said}
+    for rule in ("vcpu-quota", "size-sold", "size-accepted-by-aks", "rights-suffice", "providers-registered"):
+        assert "unverified" in by_name[rule], rule
+        assert "make azure-snapshot" in by_name[rule], rule
+        assert "the rule itself failed" not in by_name[rule], rule
+    assert json.loads(report.read_text())["quota"] == []
 
 
 def test_every_rule_answers_about_a_stack_where_everything_is_unknown() -> None:

@@ -68,6 +68,36 @@ def test_each_remedy_applied_passes() -> None:
         assert unverified(mended) == []
 
 
+def test_of_a_hundred_pools_those_that_give_most_are_named() -> None:
+    made = world(t4=(4, 36 + 98 * 9 * 4 - 1), cores=(16, 10**6))
+    kind, inputs = made.resources["light"]
+    for index in range(98):
+        tags = {**inputs["tags"], "max": "8"}
+        made.resources[f"p{index}"] = (kind, {**inputs, "agentPoolName": f"p{index}", "tags": tags})
+    made.set("p97", "tags.max", "40")
+    made.answers[question("usages", "westeurope")]["standardncasv3_t4family"][2] += 32 * 4
+    [said] = failures(made)
+    named = re.findall(r"lower the maximum of (\w+) from (\d+) to (\d+)", said)
+    assert len(named) == 4
+    assert named[0] == ("p97", "40", "39")
+    assert "the like for 95 more pools" in said
+    made.set("p97", "tags.max", named[0][2])
+    assert failures(made) == []
+
+
+def test_no_slice_of_a_gpu_is_proposed_in_place_of_a_whole_one() -> None:
+    made = world(t4=(4, 35))
+    offered = made.answers[question("sizes", "westeurope")]
+    for vcpus in (6, 12, 18):
+        name = f"Standard_NV{vcpus}ads_A10_v5"
+        offered[name.lower()] = {**offered["standard_nv36ads_a10_v5"], "name": name}
+    made.answers[question("aks-sizes", "westeurope")] = sorted(offered)
+    [said] = failures(made)
+    found = re.search(r"another size for light, with room for as many machines: (.+)", said)
+    assert found
+    assert {*found[1].split(", ")} == {A100, "Standard_NV36ads_A10_v5"}
+
+
 def test_machines_of_the_stack_itself_are_not_counted_twice() -> None:
     busy = world(t4=(32, 36))
     busy.answers[question("scale-sets", "rg-nodes")][1]["count"] = 8

@@ -211,14 +211,15 @@ def _resources() -> dict[str, tuple[str, dict[str, Any]]]:
                 "networkRuleSet": {"defaultAction": "Deny"},
             },
         ),
-        "container": (f"{native}:storage:BlobContainer", {"publicAccess": "None"}),
+        "container": (f"{native}:storage:BlobContainer", {"accountName": "data", "publicAccess": "None"}),
+        "share": (f"{native}:storage:FileShare", {"accountName": "data", "shareName": "code", "shareQuota": 100}),
         "shares": (
             f"{native}:storage:FileServiceProperties",
-            {"shareDeleteRetentionPolicy": {"enabled": True, "days": 7}},
+            {"accountName": "data", "shareDeleteRetentionPolicy": {"enabled": True, "days": 7}},
         ),
         "blobs": (
             f"{native}:storage:BlobServiceProperties",
-            {"containerDeleteRetentionPolicy": {"enabled": True, "days": 7}},
+            {"accountName": "Data", "containerDeleteRetentionPolicy": {"enabled": True, "days": 7}},
         ),
         "job": (
             f"{kubernetes}:apps/v1:Deployment",

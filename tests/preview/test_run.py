@@ -49,10 +49,55 @@ def test_the_exit_code_is_pulumi_s_own(path: Path, tmp_path: Path, code: int) ->
 def test_the_arguments_and_the_report_s_place_reach_pulumi(path: Path, tmp_path: Path) -> None:
     report = '{"quota": [{"kind": "family", "family": "F", "needed": 9, "used": 1, "limit": 20}]}'
     command(path, "pulumi", f'echo "$@" >&2; echo \'{report}\' > "$TRAINYARD_POLICY_REPORT"; exit 3')
-    assert main(["run", "--stack", "dev", "--out", str(tmp_path), "--", "--policy-pack", "policy"]) == 3
+    assert main(["run", "--stack", "dev", "--out", str(tmp_path), "--", "--diff", "--refresh"]) == 3
     run = json.loads((tmp_path / "run.json").read_text())
-    assert run["messages"] == ["preview --json --non-interactive --stack dev --policy-pack policy"]
+    assert run["messages"] == ["preview --json --non-interactive --stack dev --diff --refresh"]
     assert "| F | 9 | 1 | 20 | 10 |" in (tmp_path / "comment.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        (["--policy-pack", "policy"], True),
+        (["--policy-pack=policy", "--refresh"], True),
+        ([], False),
+        (["--policy-pack", "policy", "--policy-pack-config=mine.json"], False),
+        (["--policy-pack", "policy", "--policy-pack", "theirs"], False),
+    ],
+)
+def test_a_stack_is_judged_by_the_pack_settings_of_its_own(
+    path: Path, tmp_path: Path, arguments: list[str], added: bool
+) -> None:
+    own = tmp_path / "policies.dev.json"
+    own.write_text("{}")
+    command(path, "pulumi", 'echo "$@" >&2')
+    main(["run", "--stack", "dev", "--stacks", str(tmp_path), "--out", str(tmp_path / "out"), "--", *arguments])
+    [said] = json.loads((tmp_path / "out" / "run.json").read_text())["messages"]
+    wanted = [*arguments, *(["--policy-pack-config", str(own)] if added else [])]
+    assert said == " ".join(["preview --json --non-interactive --stack dev", *wanted])
+
+
+@pytest.mark.parametrize("text", ["", " \n", "[]", "{", '"mandatory"'])
+def test_pack_settings_that_are_none_are_not_taken_for_the_defaults(path: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "policies.dev.json").write_text(text)
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    command(path, "pulumi", "exit 0")
+    out = tmp_path / "out"
+    given = ["--stacks", str(tmp_path), "--out", str(out), "--", "--policy-pack", "policy"]
+    assert main(["run", "--stack", "dev", *given]) == 1
+    assert "policies.dev.json" in (out / "comment.md").read_text()
+    assert "❌ **dev**: **no preview.**" in (out / "comment.md").read_text()
+    assert main(["every", *given]) == 1
+    assert "policies.dev.json" in (out / "dev" / "run.json").read_text()
+
+
+def test_a_stack_without_pack_settings_is_judged_by_the_pack_s_defaults(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "policies.prod.json").write_text("{}")
+    command(path, "pulumi", 'echo "$@" >&2')
+    pack = ["--policy-pack", "policy"]
+    main(["run", "--stack", "dev", "--stacks", str(tmp_path), "--out", str(tmp_path / "out"), "--", *pack])
+    [said] = json.loads((tmp_path / "out" / "run.json").read_text())["messages"]
+    assert said == "preview --json --non-interactive --stack dev --policy-pack policy"
 
 
 def test_a_pulumi_that_is_not_there_still_makes_a_comment(
@@ -153,6 +198,8 @@ def test_every_stack_is_previewed_whatever_becomes_of_the_others(path: Path, tmp
     assert "--policy-pack-config" not in records[0].messages[0]
     assert records[2].messages == ["no such key vault"]
     assert main(["every", "--stacks", str(stacks), "--out", str(out)]) == 4
+    for name in ("dev", "prod", "wrong"):
+        assert f"**{name}**" in (out / name / "comment.md").read_text()
 
 
 def test_records_are_rendered_as_a_stranger_left_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

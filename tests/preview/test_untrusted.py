@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from preview import comment
 from preview.comment import COMMENT_BYTES, write
+from preview.environment import environment
 from preview.events import Events, Violation, read_events, reduced
 from preview.markdown import code, fenced, plain, prose
 from preview.record import Record, RecordError, read_record
 from preview.redact import HIDDEN, MARKER_KEY, SECRET_MARKER, redact, scrub
+from tests.preview.records import read
 
 HTML = MarkdownIt("commonmark", {"html": True}).enable(["table"])
 NASTY = [
@@ -107,6 +112,9 @@ SECRETS: dict[str, tuple[dict[str, Any], str]] = {
     "a kubeconfig": ({"kubeconfig": "apiVersion: v1\nusers: [{token: abc}]"}, "apiVersion"),
     "a password in an address": ({"value": "https://user:hunter2@host/x"}, "hunter2"),
     "deep inside": ({"a": [{"b": {"clientSecret": "hunter2hunter2"}}]}, "hunter2"),
+    "a container's variable": ({"env": [{"name": "DB_PASSWORD", "value": "hunter2hunter2"}]}, "hunter2"),
+    "below a secret's name": ({"adminCredentials": {"first": ["hunter2hunter2"]}}, "hunter2"),
+    "Kubernetes' own": ({"kind": "Secret", "stringData": {"url": "hunter2hunter2"}}, "hunter2"),
 }
 
 
@@ -148,6 +156,9 @@ def test_what_is_no_secret_is_shown(value: str) -> None:
         "secretName": "files-key",
         "automountServiceAccountToken": True,
     }
+    assert redact({"volumes": [{"secret": {"secretName": "files-key"}}]}) == {
+        "volumes": [{"secret": {"secretName": "files-key"}}]
+    }
 
 
 def test_outputs_are_never_kept() -> None:
@@ -170,11 +181,53 @@ def test_outputs_are_never_kept() -> None:
         '{"policyEvent": null}',
         '{"diagnosticEvent": {"message": {}}}',
         '{"preludeEvent": {"config": []}}',
+        '{"preludeEvent": {"config": {"trainyard:pools": "%s"}}}' % ("[" * 5000),
+        '{"resourcePreEvent": {"metadata": {"keys": 5, "diffs": true, "detailedDiff": [1]}}}',
+        "[" * 100_000,
+        '{"resourcePreEvent": {"metadata": {"urn": "urn:pulumi:d::p::t::n", "op": "create", "new": {"inputs": %s}}}}'
+        % ('{"a": [' * 400 + "1" + "]}" * 400),
     ],
 )
 def test_events_that_are_none_break_nothing(line: str) -> None:
-    assert write([Record("dev", read_events([line]), exit_code=1)]).comment
+    assert environment(Record("dev", read_events([line]), exit_code=1), 20).verdict
     reduced(line)
+
+
+_RECORDED = read("raised")
+_JUNK = st.sampled_from(
+    [None, -1, True, "", "\ud800", "1e400", "x" * 3000, math.inf, math.nan, 10**400, [], {}, [[1]], {"a": None}]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_recorded_resource_with_anything_in_it_is_told(data: st.DataObject) -> None:
+    steps = list(_RECORDED.events.steps)
+    number = data.draw(st.integers(0, len(steps) - 1))
+    old, new = dict(steps[number].old or {}), dict(steps[number].new or {})
+    for side in (old, new):
+        side[data.draw(st.sampled_from([*sorted(side), "count", "tags", "vmSize"]))] = data.draw(_JUNK)
+    steps[number] = replace(
+        steps[number], op=data.draw(st.sampled_from(["create", "update", "replace", "delete"])), old=old, new=new
+    )
+    quota = {name: data.draw(_JUNK) for name in ("needed", "used", "limit", "family")}
+    record = replace(_RECORDED, events=replace(_RECORDED.events, steps=steps), policy={"quota": [quota]})
+    assert environment(record, 20).verdict
+    assert write([record]).comment.encode()
+
+
+def test_a_record_that_cannot_be_told_makes_a_red_comment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_record: Record, _most: int) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(comment, "environment", broken)
+    made = write([Record("dev", Events(), exit_code=0)]).comment
+    assert "❌ **dev**: **no preview**, its record could not be told (ZeroDivisionError)" in made
+
+
+def test_a_stack_s_name_is_shown_as_it_is_where_several_are() -> None:
+    made = write([Record(name, Events(), exit_code=1, messages=["no"]) for name in ("my_dev", "my_prod")]).comment
+    assert "<b>my_prod</b>" in made
 
 
 def test_thousands_of_long_messages_fit() -> None:
