@@ -296,8 +296,10 @@ def _executable_name(package: str) -> str:
 
 
 def _title(builds: Sequence[Build]) -> str:
-    names = ", ".join(build.name for build in builds)
-    return f"{names} {builds[0].version}"
+    """`kube-apiserver, kubectl 1.36.3`; each with its own version where they differ."""
+    if len({build.version for build in builds}) > 1:
+        return ", ".join(f"{build.name} {build.version}" for build in builds)
+    return f"{', '.join(build.name for build in builds)} {builds[0].version}"
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -101,6 +101,13 @@ def test_a_failed_build_shows_the_end_of_its_log_and_where_it_is(
     assert builder(tmp_path).build([build_of(module)])["tool"].exists(), "the next run builds it"
 
 
+def test_programs_of_different_versions_are_shown_each_with_its_own(tmp_path: Path, module: Path, calls: Path) -> None:
+    shown = io.StringIO()
+    builds = [build_of(module, "one"), replace(build_of(module, "two"), version="4.5.6")]
+    Builder(Progress(shown), tmp_path / "cache").build(builds)
+    assert "one 1.2.3, two 4.5.6" in shown.getvalue()
+
+
 def test_a_folder_of_the_program_s_module_comes_with_it(
     tmp_path: Path, module: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
