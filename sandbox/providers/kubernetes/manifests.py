@@ -74,9 +74,10 @@ def read(written: str) -> list[Reference]:
     return found
 
 
-def _turn(reference: Reference) -> int:
-    kind = reference.kind.kind
-    return _REMOVED_FIRST.index(kind) if kind in _REMOVED_FIRST else len(_REMOVED_FIRST)
+def removal_order(references: list[Reference]) -> list[Reference]:
+    """Objects in the order in which Helm takes them away."""
+    turns = {kind: turn for turn, kind in enumerate(_REMOVED_FIRST)}
+    return sorted(references, key=lambda one: turns.get(one.kind.kind, len(turns)))
 
 
 async def install(cluster: Cluster, objects: list[Json], former: list[Reference]) -> list[Json]:
@@ -146,7 +147,7 @@ async def await_ready(connection: Connection, cluster: Cluster, objects: list[Js
 
 async def remove(cluster: Cluster, references: list[Reference]) -> None:
     """Delete objects in Helm's order of kinds; what is gone already is passed over."""
-    for one in sorted(references, key=_turn):
+    for one in removal_order(references):
         try:
             where = await cluster.where(one.kind, one.namespace, one.name)
         except NoSuchKindError:
