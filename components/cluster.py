@@ -45,6 +45,8 @@ class Cluster(pulumi.ComponentResource):
         hooks: look at what runs before an update is sent (`components/update_guard.py`).
     """
 
+    resource: pulumi.Resource
+    """AKS's own resource: what lives in the cluster alone goes with it."""
     id: pulumi.Output[str]
     name: pulumi.Output[str]
     issuer_url: pulumi.Output[str]
@@ -126,6 +128,7 @@ class Cluster(pulumi.ComponentResource):
                 maintenance_window=_maintenance_window(wanted.upgrades.window),
                 opts=pulumi.ResourceOptions(parent=self),
             )
+        self.resource = cluster
         self.id = cluster.id
         self.name = cluster.name
         self.issuer_url = cluster.oidc_issuer_profile.apply(lambda profile: profile.issuer_url if profile else "")

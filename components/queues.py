@@ -11,7 +11,8 @@ when they were granted. Both draw on one quota through a cohort: all that the cl
 Nothing is preempted: a running job is never stopped for a waiting one. What does not fit waits without holding quota
 and without keeping others from starting (BestEffortFIFO).
 
-Order: queues go before flavours, flavours before the release, as Kueue itself takes off the finalizers it put on.
+Order: queues go before flavours, flavours before the release, as Kueue itself takes off the finalizers it put on. Where
+the cluster goes, none of it is taken away first: jobs that run or wait would keep it.
 
 Sources: sigs.k8s.io/kueue v0.16.1 `apis/kueue/v1beta2`, `charts/kueue`; read 2026-11-23.
 """
@@ -51,6 +52,7 @@ class Queues(pulumi.ComponentResource):
         settings: which namespaces have queues.
         pools: key to plan; the queues' quota.
         provider: the cluster.
+        cluster: the cluster as a resource, with which all of this goes.
         needs: what must be there first: the definition of ProvisioningRequest.
     """
 
@@ -66,13 +68,14 @@ class Queues(pulumi.ComponentResource):
         settings: Settings,
         pools: Mapping[str, PoolPlan],
         provider: kubernetes.Provider,
+        cluster: pulumi.Resource,
         needs: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("trainyard:components:Queues", name, None, opts)
         self._label = name
-        self._objects = pulumi.ResourceOptions(parent=self, provider=provider)
-        release = self._release(needs)
+        self._objects = pulumi.ResourceOptions(parent=self, provider=provider, deleted_with=cluster)
+        release = self._release(settings.namespaces, needs)
         check = self._check(release)
         self.namespaces = self._namespaces(settings.namespaces)
         self.names = []
@@ -110,7 +113,7 @@ class Queues(pulumi.ComponentResource):
                 self.names.append(queue)
         self.register_outputs({})
 
-    def _release(self, needs: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def _release(self, namespaces: Sequence[str], needs: Sequence[pulumi.Resource]) -> pulumi.Resource:
         return kubernetes.helm.v3.Release(
             self._label,
             name=CHART,
@@ -118,7 +121,7 @@ class Queues(pulumi.ComponentResource):
             version=VERSION,
             namespace=NAMESPACE,
             create_namespace=True,
-            values=chart_values(),
+            values=chart_values(namespaces),
             timeout=900,
             opts=pulumi.ResourceOptions.merge(
                 self._objects,
@@ -210,8 +213,12 @@ def cluster_queue_spec(plan: QueuePlan, *, lends: bool) -> dict[str, Any]:
     }
 
 
-def chart_values() -> dict[str, Any]:
-    """What the chart is given, besides its own defaults: a released image, the system pool, and what is queued."""
+def chart_values(namespaces: Sequence[str]) -> dict[str, Any]:
+    """What the chart is given, besides its own defaults: a released image, the system pool, and what is queued.
+
+    Args:
+        namespaces: those that have queues.
+    """
     return {
         "controllerManager": {
             "replicas": 1,
@@ -226,12 +233,19 @@ def chart_values() -> dict[str, Any]:
             "nodeSelector": {"kubernetes.azure.com/mode": "system"},
             "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
         },
-        "managerConfig": {"controllerManagerConfigYaml": yaml.safe_dump(manager_config(), sort_keys=True)},
+        "managerConfig": {"controllerManagerConfigYaml": yaml.safe_dump(manager_config(namespaces), sort_keys=True)},
     }
 
 
-def manager_config() -> dict[str, Any]:
-    """Kueue's own configuration: jobs and JobSets that name a queue are its business, all others are not."""
+def manager_config(namespaces: Sequence[str]) -> dict[str, Any]:
+    """Kueue's own configuration: jobs and JobSets that name a queue are its business, all others are not.
+
+    While Kueue does not answer, the API server takes no Job where Kueue is asked first. It is asked in the namespaces
+    that have queues alone: the chart hands the selector on to the webhooks.
+
+    Args:
+        namespaces: those that have queues.
+    """
     return {
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
@@ -241,5 +255,10 @@ def manager_config() -> dict[str, Any]:
         "leaderElection": {"leaderElect": True, "resourceName": "c1f6bfd2.kueue.x-k8s.io"},
         "clientConnection": {"qps": 50, "burst": 100},
         "manageJobsWithoutQueueName": False,
+        "managedJobsNamespaceSelector": {
+            "matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(namespaces)},
+            ]
+        },
         "integrations": {"frameworks": ["batch/job", "jobset.x-k8s.io/jobset"]},
     }

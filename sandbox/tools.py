@@ -24,6 +24,8 @@ _KUBERNETES_FLAGS = (
     " -X k8s.io/component-base/version.gitMinor=36"
 )
 _PULUMI_FLAGS = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0"
+_QUEUE_FLAGS = "-X helm.sh/helm/v3/internal/version.version=v3.20.2 -X sigs.k8s.io/kueue/pkg/version.GitVersion=v0.16.1"
+"""One text for both: programs with equal flags are linked at once."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,26 @@ class Tool:
         module: the folder under `sandbox/tools` with its `go.mod`.
         package: the Go package it is built from.
         version: what is built.
-        fits: oldest version on PATH that may stand in, and the first that may not.
+        fits: oldest version on PATH that may stand in, and the first that may not; None: it is built in any case.
         version_command: arguments that make it print its version.
         link_flags: what the linker is told besides stripping; the version, mostly.
+        brings: a Go module and a folder in it that lies beside the built program.
     """
 
     name: str
     module: str
     package: str
     version: str
-    fits: tuple[tuple[int, ...], tuple[int, ...]]
+    fits: tuple[tuple[int, ...], tuple[int, ...]] | None
     version_command: tuple[str, ...] = ("--version",)
     link_flags: str = ""
+    brings: tuple[str, str] | None = None
+
+    @property
+    def build(self) -> Build:
+        """How it is built."""
+        flags = f"-s -w {self.link_flags}".strip()
+        return Build(self.name, self.version, self.package, MODULES / self.module, flags, self.brings)
 
 
 def _kubernetes(name: str, fits: tuple[tuple[int, ...], tuple[int, ...]], *version_command: str) -> Tool:
@@ -79,6 +89,26 @@ TOOLS = (
     Tool("etcd", module="etcd", package="go.etcd.io/etcd/server/v3", version="3.6.7", fits=((3, 6), (3, 7))),
 )
 """The slowest to build first."""
+HELM = Tool(
+    name="helm",
+    module="kueue",
+    package="helm.sh/helm/v3/cmd/helm",
+    version="3.20.2",
+    fits=((3, 14), (4,)),
+    version_command=("version", "--short"),
+    link_flags=_QUEUE_FLAGS,
+)
+KUEUE = Tool(
+    name="kueue",
+    module="kueue",
+    package="sigs.k8s.io/kueue/cmd/kueue",
+    version="0.16.1",
+    fits=None,
+    link_flags=_QUEUE_FLAGS,
+    brings=("sigs.k8s.io/kueue", "charts"),
+)
+QUEUE_TOOLS = (HELM, KUEUE)
+"""What queues need: had when queues are first wanted, not before. Beside Kueue lies the folder with its charts."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +142,8 @@ def search(tools: Iterable[Tool] = TOOLS) -> Search:
     """Look for the tools on PATH; each that is there is asked for its version, the first that fits is taken."""
     result = Search()
     for tool in tools:
+        if tool.fits is None:
+            continue
         oldest, first_too_new = tool.fits
         wanted = f"{_dotted(oldest)} to below {_dotted(first_too_new)}"
         for at in _all_on_path(tool.name):
@@ -143,9 +175,7 @@ def ensure(progress: Progress, tools: Iterable[Tool] = TOOLS, builder: Builder |
     builds: dict[str, list[Build]] = {}
     for tool in tools:
         if tool.name not in looked.found:
-            flags = f"-s -w {tool.link_flags}".strip()
-            build = Build(tool.name, tool.version, tool.package, MODULES / tool.module, flags)
-            builds.setdefault(tool.module, []).append(build)
+            builds.setdefault(tool.module, []).append(tool.build)
     paths = _build_all(builder, list(builds.values()))
     built = {
         tool.name: Found(tool, paths[tool.name], tool.version, on_path=False) for tool in tools if tool.name in paths

@@ -33,6 +33,12 @@ def _queues(draft: Draft) -> Iterator[Problem]:
             )
     if not queues.enabled:
         return
+    if not queues.namespaces:
+        yield Problem(
+            ("queues", "namespaces"),
+            "empty with queues.enabled true; allowed: at least one namespace. Add one, or set queues.enabled to false.",
+            needs=(("queues", "enabled"),),
+        )
     minor = int(stack.cluster.kubernetes_version.split(".")[1])
     if stack.autoscaler.mode == "deployment" and minor < OLDEST_ATOMIC:
         yield Problem(

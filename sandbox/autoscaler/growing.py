@@ -29,7 +29,7 @@ from sandbox.autoscaler.declared import Declared, priorities
 from sandbox.autoscaler.fleet import Fleet
 from sandbox.autoscaler.groups import Pool
 from sandbox.autoscaler.pods import CONSUMES, age, unknown_resources, waits
-from sandbox.autoscaler.provisioning_requests import Gang, ProvisioningRequests, consumed_by
+from sandbox.autoscaler.provisioning_requests import Gang, ProvisioningRequests, consumed_by, without
 from sandbox.autoscaler.resource_manager import ArmFailedError
 from sandbox.autoscaler.view import View, expendable
 from sandbox.kubernetes_client import KubernetesClient
@@ -155,14 +155,14 @@ class Growing:
     def _not_yet_here(self, gang: Gang) -> dict[Shape, int]:
         """Pods of a gang that are not on a node yet, for which its room is kept."""
         name = text(gang.request, "metadata", "name")
-        here = Counter(
+        here = [
             self._memory.shapes.of(pod)
             for pod in self._cluster.pods.objects.values()
             if consumed_by(annotations_of(pod).get(CONSUMES, "")) == name
             and text(pod, "metadata", "namespace") == text(gang.request, "metadata", "namespace")
             and text(pod, "spec", "nodeName")
-        )
-        return {shape: count - here[shape] for shape, count in gang.shapes.items() if count > here[shape]}
+        ]
+        return without(gang.shapes, here)
 
     async def _situation(
         self, told: Declared, waiting: Mapping[Shape, int], seen: View, groups: Sequence[Group]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from capacity.autoscaling.scheduling import Shape
@@ -125,6 +125,27 @@ class ProvisioningRequests:
 def consumed_by(annotation: str) -> str:
     """The request's name in a pod's annotation."""
     return re.sub(r"^.*/", "", annotation)
+
+
+def without(asked: Mapping[Shape, int], here: Iterable[Shape]) -> dict[Shape, int]:
+    """What was asked for and is not there yet.
+
+    Args:
+        asked: by the templates of a request.
+        here: the pods that came. The API server has added tolerations to them, so these are not compared.
+    """
+    came = Counter(_bare(one) for one in here)
+    left: dict[Shape, int] = {}
+    for one, count in asked.items():
+        taken = min(count, came[_bare(one)])
+        came[_bare(one)] -= taken
+        if count > taken:
+            left[one] = count - taken
+    return left
+
+
+def _bare(one: Shape) -> Shape:
+    return replace(one, tolerations=frozenset())
 
 
 def _condition(request: Json, kind: Result, reason: str, message: str) -> Json:

@@ -12,12 +12,14 @@ from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.addons import AddonManager
 from sandbox.nodes.azure_client import AzureClient, AzureError
 from sandbox.nodes.local_containers import LocalContainers
+from sandbox.nodes.local_managers import LocalManagers
 from sandbox.nodes.machines import Fleet
 from sandbox.nodes.mounts import Mounts
 from sandbox.nodes.node_controller import NodeController
 from sandbox.nodes.node_tunnel import NodeTunnel
 from sandbox.nodes.objects import Json, text
 from sandbox.nodes.provisioner import Provisioner
+from sandbox.nodes.services import Services
 from sandbox.nodes.surroundings import Surroundings
 from sandbox.nodes.watched import Watched
 from sandbox.nodes.workloads import Workloads
@@ -48,8 +50,10 @@ class Controller:
         volumes = (self._volumes.claims, self._volumes.volumes)
         self._mounts = Mounts(self._client, pods, csi_nodes, *volumes)
         self._containers = LocalContainers(home, self._client, pods, around)
-        self._tunnel = NodeTunnel(home)
-        self._watched = (nodes, pods, csi_nodes, *self._addons.watched.values(), *volumes)
+        self._managers = LocalManagers(home, self._client, pods, around)
+        services = Watched(self._client, path("v1", "services"))
+        self._tunnel = NodeTunnel(home, Services(services, pods, self._managers.local_port))
+        self._watched = (nodes, pods, csi_nodes, services, *self._addons.watched.values(), *volumes)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -61,6 +65,7 @@ class Controller:
             ("volumes", self._volumes.run),
             ("mounts", self._mounts.run),
             ("containers", self._containers.run),
+            ("managers", self._managers.run),
             ("tunnel", self._tunnel.run),
             *((f"watch {number}", watched.run) for number, watched in enumerate(self._watched)),
         ]

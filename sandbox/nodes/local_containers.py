@@ -16,10 +16,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import shutil
-import signal
-import socket
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,7 +25,10 @@ from pathlib import Path
 from sandbox.home import Home
 from sandbox.kubernetes_client import ApiError, KubernetesClient, path
 from sandbox.nodes.azure_client import FEDERATED_AUDIENCE
+from sandbox.nodes.debugging import Debugging
 from sandbox.nodes.events import post_event
+from sandbox.nodes.local_process import LocalProcess, free_port
+from sandbox.nodes.local_volumes import LocalVolumes, NotYetError, placed
 from sandbox.nodes.objects import (
     Json,
     Key,
@@ -40,7 +40,6 @@ from sandbox.nodes.objects import (
     text,
     words_of,
 )
-from sandbox.nodes.pod_files import mounted_config_maps, volume_files
 from sandbox.nodes.pod_status import ended, is_started, new_event, started
 from sandbox.nodes.surroundings import MissingReferenceError, Surroundings, expand
 from sandbox.nodes.watched import Watched
@@ -51,15 +50,10 @@ log = logging.getLogger(__name__)
 LABEL, LABEL_VALUE = "trainyard/job", "data-upload"
 _USE_IDENTITY = "azure.workload.identity/use"
 _CLIENT_ID = "azure.workload.identity/client-id"
-_DEBUGGING = "kwok.x-k8s.io/v1alpha1"
 _RETRY = 1.0
+_LOOK = 0.2
 _TOKEN_EVERY = 30 * 60
 _LISTENS_WITHIN = 30.0
-_ENDS_WITHIN = 10.0
-
-
-class NotYetError(Exception):
-    """Something that the container needs is not there (yet); in the kubelet's words."""
 
 
 class LocalContainers:
@@ -77,6 +71,8 @@ class LocalContainers:
         self._client = client
         self._pods = pods
         self._around = around
+        self._volumes = LocalVolumes(home, around)
+        self._debugging = Debugging(client)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         pods.on_change(self._changed)
 
@@ -137,88 +133,35 @@ class LocalContainers:
 
     async def _live(self, pod: Json, folder: Path) -> None:
         [container] = items(pod, "spec", "containers")
-        ports = {str(one["containerPort"]): _free_port() for one in items(container, "ports")}
-        mounts = await self._mounts(pod, container, folder)
+        ports = {str(one["containerPort"]): free_port() for one in items(container, "ports")}
+        mounts = await self._volumes.mounts(pod, container, folder)
         variables = await self._variables(pod, container, folder, ports, mounts)
         words = [*words_of(container, "command"), *words_of(container, "args")]
         words = [placed(expand(word, variables), mounts) for word in words]
         if words[0] not in ("python", "python3"):
             raise NotYetError(f"the sandbox runs Python for real, not {words[0]!r}")
         log_file = folder / "log"
-        await self._show(pod, container, ports, log_file)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *words[1:],
-            env=variables,
-            cwd=folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            process_group=0,
-        )
+        numbers = {int(port): local for port, local in ports.items()}
+        await self._debugging.show(pod, str(container["name"]), numbers, log_file)
+        process = await LocalProcess.start([sys.executable, *words[1:]], variables, folder, log_file)
         log.info("pod %s/%s runs as process %d", *key_of(pod), process.pid)
-        writing = asyncio.create_task(_write_log(process, log_file))
         try:
             await self._watch(pod, process, ports, folder)
         finally:
-            # Whatever interrupts this, the process ends.
-            await asyncio.shield(_end(process))
-            await writing
-            await self._hide(pod)
+            await process.end()
+            await self._debugging.hide(pod)
 
-    async def _watch(
-        self, pod: Json, process: asyncio.subprocess.Process, ports: Mapping[str, int], folder: Path
-    ) -> None:
+    async def _watch(self, pod: Json, process: LocalProcess, ports: Mapping[str, int], folder: Path) -> None:
         """Let the pod be ready once it listens, end it when it is to go, and say how it ended."""
-        ending = asyncio.create_task(process.wait())
-        try:
-            if await _listens(process, ports):
-                await self._patch(pod, started({}, datetime.now(UTC)))
-            while not ending.done():
-                if self._present(key_of(pod), text(pod, "metadata", "uid")) is None:
-                    return  # kwok shows how a pod that is deleted goes
-                await asyncio.wait([ending], timeout=0.2)
-                await self._fresh_token(pod, folder)
-        finally:
-            ending.cancel()
-        code = process.returncode or 0
-        code = 128 - code if code < 0 else code
+        if await _listens(process, ports):
+            await self._patch(pod, started({}, datetime.now(UTC)))
+        while not await process.ended(_LOOK):
+            if self._present(key_of(pod), text(pod, "metadata", "uid")) is None:
+                return  # kwok shows how a pod that is deleted goes
+            await self._fresh_token(pod, folder)
+        code = process.code or 0
         log.info("pod %s/%s ended with %d", *key_of(pod), code)
         await self._patch(pod, ended(pod, code, "Completed" if code == 0 else "Error", datetime.now(UTC)))
-
-    async def _mounts(self, pod: Json, container: Json, folder: Path) -> dict[str, Path]:
-        """Where each mount of the container lies on this machine: path in the container to folder.
-
-        Raises:
-            NotYetError: a ConfigMap or claim is not there.
-        """
-        namespace = text(pod, "metadata", "namespace")
-        config_maps = {name: await self._around.config_map(namespace, name) for name in mounted_config_maps(pod)}
-        volumes = {str(volume["name"]): volume for volume in items(pod, "spec", "volumes")}
-        found: dict[str, Path] = {}
-        for mount in items(container, "volumeMounts"):
-            volume = volumes[str(mount["name"])]
-            if "configMap" in volume:
-                place = folder / "volumes" / str(mount["name"])
-                for name, content in volume_files(str(mount["name"]), volume["configMap"], config_maps).items():
-                    (place / name).parent.mkdir(parents=True, exist_ok=True)
-                    (place / name).write_text(content, encoding="utf-8")
-            elif "persistentVolumeClaim" in volume:
-                place = await self._volume(namespace, str(volume["persistentVolumeClaim"]["claimName"]))
-            else:
-                place = folder / "volumes" / str(mount["name"])
-                place.mkdir(parents=True, exist_ok=True)
-            found[str(mount["mountPath"])] = place
-        return found
-
-    async def _volume(self, namespace: str, claim: str) -> Path:
-        found = await self._client.find(path("v1", "persistentvolumeclaims", namespace, claim))
-        volume = text(found or {}, "spec", "volumeName")
-        if not volume or text(found or {}, "status", "phase") != "Bound":
-            raise NotYetError(f'persistentvolumeclaim "{claim}" is not bound')
-        place = self._home.root / "volumes" / volume
-        place.mkdir(parents=True, exist_ok=True)
-        return place
 
     async def _variables(
         self, pod: Json, container: Json, folder: Path, ports: Mapping[str, int], mounts: Mapping[str, Path]
@@ -268,38 +211,6 @@ class LocalContainers:
         partial.write_text(token)
         partial.replace(file)
 
-    async def _show(self, pod: Json, container: Json, ports: Mapping[str, int], log_file: Path) -> None:
-        """Tell kwok where the pod's ports and log are."""
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        log_file.touch()
-        forwards = [
-            {"ports": [int(port)], "target": {"address": "127.0.0.1", "port": local}} for port, local in ports.items()
-        ]
-        logs = [{"containers": [container["name"]], "logsFile": str(log_file)}]
-        await self._put(pod, "PortForward", "portforwards", {"forwards": forwards})
-        await self._put(pod, "Logs", "logs", {"logs": logs})
-
-    async def _put(self, pod: Json, kind: str, plural: str, spec: Json) -> None:
-        namespace, name = key_of(pod)
-        owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": text(pod, "metadata", "uid")}
-        body: Json = {
-            "apiVersion": _DEBUGGING,
-            "kind": kind,
-            "metadata": {"name": name, "namespace": namespace, "ownerReferences": [owner]},
-            "spec": spec,
-        }
-        try:
-            await self._client.create(path(_DEBUGGING, plural, namespace), body)
-        except ApiError as error:
-            if not error.conflict:
-                raise
-            await self._client.patch(path(_DEBUGGING, plural, namespace, name), {"spec": spec})
-
-    async def _hide(self, pod: Json) -> None:
-        """What no longer listens is no longer offered; the log stays as long as its folder."""
-        with contextlib.suppress(ApiError):
-            await self._client.delete(path(_DEBUGGING, "portforwards", *key_of(pod)))
-
     async def _tell(self, pod: Json, message: str) -> None:
         now = datetime.now(UTC)
         event = new_event(pod, "Failed", message, now, component="kubelet", host=text(pod, "spec", "nodeName"))
@@ -321,13 +232,6 @@ def runs_here(pod: Json) -> bool:
     return labels_of(pod).get(LABEL) == LABEL_VALUE
 
 
-def placed(value: str, mounts: Mapping[str, Path]) -> str:
-    """A variable or argument with the container's mount paths led to the folders that stand for them."""
-    for mount, place in mounts.items():
-        value = re.sub(rf"(?<![\w./-]){re.escape(mount)}(?=[/:]|$)", lambda _match, place=place: str(place), value)
-    return value
-
-
 def _at_its_start(pod: Json) -> bool:
     return (
         not text(pod, "metadata", "deletionTimestamp")
@@ -336,23 +240,12 @@ def _at_its_start(pod: Json) -> bool:
     )
 
 
-async def _write_log(process: asyncio.subprocess.Process, file: Path) -> None:
-    """Keep what a container prints in the form in which container runtimes keep it."""
-    if process.stdout is None:
-        raise ValueError("the process has no output to log")
-    with file.open("ab") as output:
-        while line := await process.stdout.readline():
-            stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-            output.write(f"{stamp} stdout F ".encode() + line.rstrip(b"\n") + b"\n")
-            output.flush()
-
-
-async def _listens(process: asyncio.subprocess.Process, ports: Mapping[str, int]) -> bool:
+async def _listens(process: LocalProcess, ports: Mapping[str, int]) -> bool:
     """Wait until every port of a container accepts; False where it ended before, or does not."""
     async with asyncio.timeout(_LISTENS_WITHIN):
         for port in ports.values():
             while True:
-                if process.returncode is not None:
+                if process.code is not None:
                     return False
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -360,20 +253,3 @@ async def _listens(process: asyncio.subprocess.Process, ports: Mapping[str, int]
                     break
                 await asyncio.sleep(0.05)
     return True
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """As the kubelet ends a container: asked first, then made to."""
-    for sign, within in ((signal.SIGTERM, _ENDS_WITHIN), (signal.SIGKILL, _ENDS_WITHIN)):
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), within)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -1,7 +1,8 @@
 """The API server's way to the nodes: what AKS has konnectivity for, as an HTTP proxy on a loopback port.
 
 Every kubelet's port leads to kwok, which plays them all; so `kubectl logs` and `kubectl port-forward` work while nodes
-keep the addresses that Azure would give them. Only holders of a certificate of this sandbox get in.
+keep the addresses that Azure would give them. A service's address leads to a ready pod of it whose process runs on this
+machine; so webhooks are called. Only holders of a certificate of this sandbox get in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ssl
 
 from sandbox.certificates import pair
 from sandbox.home import Home
+from sandbox.nodes.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +24,16 @@ _HEAD_WITHIN = 30
 
 
 class NodeTunnel:
-    """CONNECT for the API server."""
+    """CONNECT for the API server.
 
-    def __init__(self, home: Home) -> None:
+    Args:
+        home: the sandbox.
+        services: where services lead to.
+    """
+
+    def __init__(self, home: Home, services: Services) -> None:
         self._home = home
+        self._services = services
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -47,7 +55,10 @@ class NodeTunnel:
             if method != "CONNECT" or not port.isdecimal():
                 writer.write(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
                 return
-            place = ("127.0.0.1", self._home.config.ports["kwok"]) if port == KUBELET_PORT else (host, int(port))
+            place = self._place(host, port)
+            if place is None:
+                writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+                return
             far_reader, far_writer = await asyncio.open_connection(*place)
             try:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -58,6 +69,15 @@ class NodeTunnel:
             log.info("connection ended: %s", error)
         finally:
             writer.close()
+
+    def _place(self, host: str, port: str) -> tuple[str, int] | None:
+        """Where a target is on this machine; None where it is a service that nobody answers for."""
+        if port == KUBELET_PORT:
+            return "127.0.0.1", self._home.config.ports["kwok"]
+        if not self._services.knows(host):
+            return host, int(port)
+        local = self._services.local_port(host, int(port))
+        return None if local is None else ("127.0.0.1", local)
 
 
 async def _both_ways(

@@ -62,6 +62,33 @@ def not_started(pod: Json, container: Json, verdict: Verdict, now: datetime) -> 
     }
 
 
+def unready(pod: Json, message: str, now: datetime) -> Json:
+    """Show that a pod's containers run and are not ready, or not any more."""
+    before = {status["name"]: status for status in items(pod, "status", "containerStatuses")}
+    statuses: list[Json] = []
+    names: list[str] = []
+    for one in items(pod, "spec", "containers"):
+        old = before.get(one["name"], {})
+        start = text(old, "state", "running", "startedAt") or _stamp(now)
+        status: Json = {"name": one["name"], "image": one["image"], "imageID": one["image"], "ready": False}
+        status |= {"started": True, "restartCount": old.get("restartCount") or 0}
+        status |= {"state": {"running": {"startedAt": start}}, "lastState": old.get("lastState") or {}}
+        statuses.append(status)
+        names.append(one["name"])
+    told = f"containers with unready status: [{' '.join(names)}]"
+    return {
+        "status": {
+            "phase": "Running",
+            "conditions": [
+                new_condition(STARTED, "False", "Unready", message, now),
+                new_condition("Ready", "False", "ContainersNotReady", told, now),
+                new_condition("ContainersReady", "False", "ContainersNotReady", told, now),
+            ],
+            "containerStatuses": statuses,
+        }
+    }
+
+
 def ended(pod: Json, code: int, reason: str, now: datetime) -> Json:
     """Show that a pod's containers have ended for good."""
     statuses: list[Json] = []

@@ -64,17 +64,25 @@ class Surroundings:
         found = await self._find(path("v1", "configmaps", namespace, name))
         return None if found is None else section(found, "data")
 
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
+        """A Secret's data, None where there is none."""
+        found = await self._find(path("v1", "secrets", namespace, name))
+        if found is None:
+            return None
+        return {key: base64.b64decode(value) for key, value in section(found, "data").items()}
+
     async def service_account(self, namespace: str, name: str) -> Json | None:
         """A ServiceAccount, None where there is none."""
         return await self._find(path("v1", "serviceaccounts", namespace, name))
 
-    async def service_account_token(self, namespace: str, name: str, audience: str) -> str:
-        """A token of a service account for an audience, as the kubelet projects it into pods."""
-        body: Json = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"audiences": [audience], "expirationSeconds": 3600},
-        }
+    async def service_account_token(self, namespace: str, name: str, audience: str, pod: Json | None = None) -> str:
+        """A token of a service account for an audience, as the kubelet projects it into pods; with a pod, for as long
+        as that pod is there."""
+        spec: Json = {"audiences": [audience], "expirationSeconds": 3600}
+        if pod is not None:
+            mine = {"name": text(pod, "metadata", "name"), "uid": text(pod, "metadata", "uid")}
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", **mine}
+        body: Json = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         answer = await self.client.create(path("v1", "serviceaccounts", namespace, name, "token"), body)
         return text(answer, "status", "token")
 

@@ -32,6 +32,7 @@ class Made:
     provider: str
     dependencies: list[str]
     retain_on_delete: bool
+    deleted_with: str
 
 
 @dataclass
@@ -127,6 +128,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 provider=request.provider,
                 dependencies=list(request.dependencies),
                 retain_on_delete=request.retainOnDelete,
+                deleted_with=request.deletedWith,
             )
         )
         register = cast(Callable[[Any], Any], super().RegisterResource)  # pyright: ignore[reportUnknownMemberType]

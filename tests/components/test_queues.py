@@ -80,12 +80,27 @@ def test_each_namespace_has_every_queue(queued: Recorder) -> None:
     assert places == {(namespace, queue) for namespace in ("default", "vision") for queue in queues}
 
 
+def test_where_the_cluster_goes_no_job_in_a_queue_keeps_it(queued: Recorder) -> None:
+    release = queued.one("kubernetes:helm.sh/v3:Release", "queues")
+    of_queues = [one for one in queued.made if one.parent == release.parent]
+    assert len(of_queues) > 10
+    for one in of_queues:
+        assert one.deleted_with.endswith("azure-native:containerservice:ManagedCluster::cluster"), one.name
+
+
 def test_kueue_runs_on_the_system_pool_in_a_released_version(queued: Recorder) -> None:
     values = queued.one("kubernetes:helm.sh/v3:Release", "queues").inputs["values"]
     manager = values["controllerManager"]
     assert manager["nodeSelector"] == {"kubernetes.azure.com/mode": "system"}
     assert manager["manager"]["image"]["tag"] == f"v{VERSION}"
     assert yaml.safe_load(values["managerConfig"]["controllerManagerConfigYaml"])["kind"] == "Configuration"
+
+
+def test_kueue_is_asked_before_jobs_of_its_namespaces_only(queued: Recorder) -> None:
+    values = queued.one("kubernetes:helm.sh/v3:Release", "queues").inputs["values"]
+    config = yaml.safe_load(values["managerConfig"]["controllerManagerConfigYaml"])
+    [selects] = config["managedJobsNamespaceSelector"]["matchExpressions"]
+    assert selects == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["default", "vision"]}
 
 
 def test_the_autoscaler_serves_requests_for_gangs_and_may_answer_them(queued: Recorder) -> None:

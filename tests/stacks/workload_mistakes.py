@@ -38,6 +38,7 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "queues.namespaces[1]",
         ["twice"],
     ),
+    ("queues in no namespace", {"queues": {"enabled": True, "namespaces": []}}, "queues.namespaces", ["at least one"]),
     (
         "a namespace that is none",
         {"queues": {"enabled": True, "namespaces": ["Team_A"]}},

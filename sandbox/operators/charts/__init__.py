@@ -1,7 +1,7 @@
 """The charts of storage operators, as far as they decide where operators and CSI plugins run: values to objects.
 
 Owns the shape of the objects; the charts' own default values are data (`data/chart_values.yaml`). Roles and bindings
-are left out: nothing that runs here asks for them.
+are left out: nothing that runs here asks for them. Charts that Helm renders: `sandbox/providers/kubernetes/helm.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.nodes.objects import Json
 from sandbox.operators.charts import ceph, kadalu, portworx
 from sandbox.operators.charts.base import Release, merged
 
-__all__ = ["Release", "render"]
+__all__ = ["Release", "marked", "render"]
 _FILE = Path(__file__).parent.parent / "data" / "chart_values.yaml"
 _CHARTS: Mapping[str, Callable[[Release, Json], list[Json]]] = {
     "rook-ceph": ceph.rook_ceph,
@@ -37,11 +37,11 @@ def render(release: Release) -> list[Json] | None:
     if chart is None:
         return None
     made = chart(release, merged(_defaults()[release.chart], release.values))
-    return [_marked(one, release) for one in made]
+    return [marked(one, release) for one in made]
 
 
-def _marked(made: Json, release: Release) -> Json:
-    """Helm's own label and annotations: by them it knows what is its own."""
+def marked(made: Json, release: Release) -> Json:
+    """An object with Helm's own label and annotations: by them it knows what is its own."""
     metadata = made["metadata"]
     metadata["labels"] = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
     metadata["annotations"] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 
 from sandbox.kubernetes_client import ApiError
@@ -19,15 +20,28 @@ from sandbox.providers.kubernetes.objects import (
     Kind,
     annotation,
     as_list,
+    conditions_of,
     name_of,
     namespace_of,
+    pluck,
     qualified,
+    text,
 )
 from sandbox.providers.kubernetes.waits.base import NotReadyError, wait_for
 from sandbox.providers.kubernetes.waits.rules import rules_for
 
 _MANAGER = "helm"
+_LOOK = 1.0
 _RELEASE_NAME, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+
+_REMOVED_FIRST = (
+    *("APIService", "Ingress", "IngressClass", "Service", "CronJob", "Job", "StatefulSet", "HorizontalPodAutoscaler"),
+    *("Deployment", "ReplicaSet", "ReplicationController", "Pod", "DaemonSet", "RoleBinding", "Role"),
+    *("ClusterRoleBinding", "ClusterRole", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume"),
+    *("StorageClass", "ConfigMap", "Secret", "ServiceAccount", "PodDisruptionBudget", "LimitRange", "ResourceQuota"),
+    *("NetworkPolicy", "Namespace", "PriorityClass"),
+)
+"""Kinds in the order in which Helm takes them away, all others after them (helm v3.20 `pkg/releaseutil`)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,12 @@ def read(written: str) -> list[Reference]:
     for api_version, kind, namespace, name in map(as_list, as_list(json.loads(written or "[]"))):
         found.append(Reference(Kind.of({"apiVersion": api_version, "kind": kind}), namespace, name))
     return found
+
+
+def removal_order(references: list[Reference]) -> list[Reference]:
+    """Objects in the order in which Helm takes them away."""
+    turns = {kind: turn for turn, kind in enumerate(_REMOVED_FIRST)}
+    return sorted(references, key=lambda one: turns.get(one.kind.kind, len(turns)))
 
 
 async def install(cluster: Cluster, objects: list[Json], former: list[Reference]) -> list[Json]:
@@ -126,10 +146,43 @@ async def await_ready(connection: Connection, cluster: Cluster, objects: list[Js
 
 
 async def remove(cluster: Cluster, references: list[Reference]) -> None:
-    """Delete objects, the last made first; what is gone already is passed over."""
-    for one in reversed(references):
+    """Delete objects in Helm's order of kinds; what is gone already is passed over."""
+    for one in removal_order(references):
         try:
             where = await cluster.where(one.kind, one.namespace, one.name)
         except NoSuchKindError:
             continue
         await cluster.delete(where, "Background", patience=PATIENCE)
+
+
+async def await_gone(
+    connection: Connection, cluster: Cluster, references: list[Reference], timeout: float
+) -> list[str]:
+    """Wait until objects that were deleted are gone; gives what is not in time, one sentence each."""
+    deadline = time.monotonic() + timeout
+    left = references
+    while True:
+        found = await asyncio.gather(*(_still(cluster, one) for one in left))
+        there = [(one, obj) for one, obj in zip(left, found, strict=True) if obj is not None]
+        if not there or time.monotonic() >= deadline or connection.cancelled.is_set():
+            return [f"{one} is still there: {_why(obj)}" for one, obj in there]
+        left = [one for one, _ in there]
+        await asyncio.sleep(_LOOK)
+
+
+async def _still(cluster: Cluster, one: Reference) -> Json | None:
+    try:
+        return await cluster.get(await cluster.where(one.kind, one.namespace, one.name), patience=PATIENCE)
+    except NoSuchKindError:
+        return None
+    except ApiError as error:
+        if error.not_found:
+            return None
+        raise
+
+
+def _why(obj: Json) -> str:
+    """What the object says of its end: the finalizers that hold it, and for a definition, the objects of its kind."""
+    terminating = text(conditions_of(obj).get("Terminating", {}).get("message"))
+    finalizers = ", ".join(map(text, as_list(pluck(obj, "metadata", "finalizers"))))
+    return "; ".join(filter(None, [finalizers and f"finalizers {finalizers}", terminating])) or "nothing says why"

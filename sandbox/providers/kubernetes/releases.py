@@ -1,5 +1,7 @@
 """Helm releases: recorded, their custom resource definitions installed, and the objects of known charts made.
 
+Objects come from Helm itself (`helm.py`) or from what the sandbox knows of a chart (`sandbox.operators.charts`).
+
 The record is a ConfigMap in the release's namespace (label `sandbox.trainyard/release`): chart, version, revision,
 where the definitions come from, and which objects were made. The values stay in the engine's state, as they may hold
 secrets: charts are rendered here, as Helm does on its user's machine.
@@ -9,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
 
 from pulumi.runtime.proto import provider_pb2
 
 from sandbox.kubernetes_client import ApiError
 from sandbox.operators.charts import Release, render
-from sandbox.providers.kubernetes import manifests
+from sandbox.providers.kubernetes import helm, manifests
 from sandbox.providers.kubernetes.charts import SOURCE, Definitions, definitions, own_name
 from sandbox.providers.kubernetes.cluster import PATIENCE, Cluster
 from sandbox.providers.kubernetes.connection import Connection
@@ -33,7 +34,6 @@ from sandbox.providers.kubernetes.objects import (
     clone,
     has_unknown,
     name_of,
-    namespace_of,
     pluck,
     qualified,
     split_id,
@@ -41,12 +41,11 @@ from sandbox.providers.kubernetes.objects import (
     unique,
 )
 from sandbox.providers.kubernetes.properties import Secret, decode, mark_secrets, plain
+from sandbox.providers.kubernetes.release_records import CONFIG_MAP, RELEASE, Record, find
 from sandbox.providers.kubernetes.replacement import parse_path
 from sandbox.providers.kubernetes.waits.base import NotReadyError, wait_for
 from sandbox.providers.kubernetes.waits.others import CustomResourceDefinitionWait
 
-RELEASE = "sandbox.trainyard/release"
-_CONFIG_MAP = Kind("", "v1", "ConfigMap")
 _NAMESPACE = Kind("", "v1", "Namespace")
 _CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
 _MANAGER = "helm"
@@ -64,74 +63,6 @@ _DEFAULTS: Json = {
     **dict.fromkeys(("chart", "description", "keyring", "postrender", "version"), ""),
     "values": {},
 }
-
-
-@dataclass(frozen=True)
-class Record:
-    """One release, as the cluster remembers it.
-
-    Attributes:
-        namespace, name, chart, version: the release's own.
-        revision: 1 at first, one more at each update.
-        definitions: `schema`, `permissive`, `skipped`, or `unknown chart`.
-        objects: what it made; None: its chart is not rendered here.
-    """
-
-    namespace: str
-    name: str
-    chart: str
-    version: str
-    revision: int
-    definitions: str
-    objects: list[manifests.Reference] | None = None
-
-    @staticmethod
-    def of(config_map: Json) -> Record:
-        """Read the ConfigMap that holds a record."""
-        data = as_map(config_map.get("data"))
-        return Record(
-            namespace_of(config_map),
-            text(pluck(config_map, "metadata", "labels", RELEASE)),
-            text(data.get("chart")),
-            text(data.get("version")),
-            int(text(data.get("revision")) or "1"),
-            text(data.get("definitions")),
-            manifests.read(text(data.get("objects"))) if "objects" in data else None,
-        )
-
-    @property
-    def id(self) -> str:
-        """The engine's id."""
-        return qualified(self.namespace, self.name)
-
-    def config_map(self) -> Json:
-        """The ConfigMap that holds this record."""
-        return {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": f"sandbox-release.{self.name}",
-                "namespace": self.namespace,
-                "labels": {RELEASE: self.name},
-            },
-            "data": {
-                "chart": self.chart,
-                "version": self.version,
-                "revision": str(self.revision),
-                "definitions": self.definitions,
-                **({} if self.objects is None else {"objects": manifests.write(self.objects)}),
-            },
-        }
-
-
-async def list_records(cluster: Cluster) -> list[Record]:
-    """All releases in the cluster: what `python -m sandbox status` shows.
-
-    Raises:
-        ApiError: the API server does not answer.
-    """
-    items, _ = await cluster.list("/api/v1/configmaps", {"labelSelector": RELEASE})
-    return [Record.of(one) for one in items]
 
 
 async def check(
@@ -185,7 +116,7 @@ async def create(connection: Connection, urn: Urn, request: provider_pb2.CreateR
     name, namespace = text(inputs.get("name")), text(inputs.get("namespace"))
     if inputs.get("createNamespace") is True:
         await _create_namespace(cluster, namespace)
-    if await _find(cluster, namespace, name) is not None and inputs.get("replace") is not True:
+    if await find(cluster, namespace, name) is not None and inputs.get("replace") is not True:
         raise ProviderError(f"Helm release {qualified(namespace, name)!r}: cannot re-use a name that is still in use")
     record, outputs = await _install(connection, cluster, urn, given, former=None)
     return record.id, outputs
@@ -198,7 +129,7 @@ async def update(connection: Connection, urn: Urn, request: provider_pb2.UpdateR
         return _outputs(given, UNKNOWN, UNKNOWN)
     cluster = _reachable(connection, "update")
     inputs: Json = plain(given)
-    former = await _find(cluster, text(inputs.get("namespace")), text(inputs.get("name")))
+    former = await find(cluster, text(inputs.get("namespace")), text(inputs.get("name")))
     _, outputs = await _install(connection, cluster, urn, given, former=former)
     return outputs
 
@@ -212,7 +143,7 @@ async def read(
     cluster = _reachable(connection, "read")
     state = decode(request.properties)
     kept = state.get("__inputs")
-    record = await _find(cluster, *split_id(request.id))
+    record = await find(cluster, *split_id(request.id))
     if record is None:
         return None
     if kept is None:
@@ -221,16 +152,24 @@ async def read(
     return request.id, {**state, "status": _status(record)}, inputs
 
 
-async def delete(connection: Connection, urn: Urn, request: provider_pb2.DeleteRequest) -> None:  # noqa: ARG001
-    """Take a release's objects away and forget it.
+async def delete(connection: Connection, urn: Urn, request: provider_pb2.DeleteRequest) -> None:
+    """Take a release's objects away, wait until they are gone, and forget it.
 
-    Its definitions stay, as Helm leaves them: deleting one deletes every object of its kind.
+    Its definitions stay, as Helm leaves them: deleting one deletes every object of its kind. Those among the chart's
+    own objects go with them, where Helm leaves none either.
     """
     cluster = _reachable(connection, "delete")
     namespace, name = split_id(request.id)
-    record = await _find(cluster, namespace, name)
-    await manifests.remove(cluster, (record.objects if record else None) or [])
-    where = await cluster.where(_CONFIG_MAP, namespace, f"sandbox-release.{name}")
+    record = await find(cluster, namespace, name)
+    made = (record.objects if record else None) or []
+    await manifests.remove(cluster, made)
+    inputs = as_map(plain(decode(request.properties).get("__inputs")))
+    left: list[str] = []
+    if inputs.get("skipAwait") is not True:
+        left = await manifests.await_gone(connection, cluster, made, float(inputs.get("timeout") or _TIMEOUT))
+    if left:
+        raise ProviderError(f"{urn.urn!r}: uninstallation completed with errors: {'; '.join(left)}")
+    where = await cluster.where(CONFIG_MAP, namespace, f"sandbox-release.{name}")
     await cluster.delete(where, "Background", patience=PATIENCE)
 
 
@@ -249,16 +188,6 @@ async def _create_namespace(cluster: Cluster, namespace: str) -> None:
             raise
 
 
-async def _find(cluster: Cluster, namespace: str, name: str) -> Record | None:
-    try:
-        where = await cluster.where(_CONFIG_MAP, namespace, f"sandbox-release.{name}")
-        return Record.of(await cluster.get(where, patience=PATIENCE))
-    except ApiError as error:
-        if error.not_found:
-            return None
-        raise
-
-
 async def _install(
     connection: Connection, cluster: Cluster, urn: Urn, given: Json, *, former: Record | None
 ) -> tuple[Record, Json]:
@@ -271,9 +200,10 @@ async def _install(
     found = definitions(chart)
     skipped = inputs.get("skipCrds") is True
     namespace, name = text(inputs.get("namespace")), text(inputs.get("name"))
-    source = "skipped" if skipped else found.source if found else "unknown chart"
-    crds = [] if found is None or skipped else await _install_definitions(connection, cluster, urn, found, name)
-    made = await _make(cluster, urn, inputs, former)
+    own = chart in helm.CHARTS
+    source = "chart" if own else "skipped" if skipped else found.source if found else "unknown chart"
+    crds = [] if found is None or skipped or own else await _install_definitions(connection, cluster, urn, found, name)
+    made = await _make(connection, cluster, urn, inputs, former)
     record = Record(
         namespace=namespace,
         name=name,
@@ -289,7 +219,8 @@ async def _install(
     config_map = record.config_map()
     await cluster.apply(await cluster.where_is(config_map), config_map, manager=_MANAGER, force=True, patience=PATIENCE)
     _tell(connection, urn, record, crds)
-    outputs = _outputs(given, _names(crds), _status(record, "failed" if missing else "deployed"))
+    brought = [*crds, *(one for one in made or [] if Kind.of(one).is_crd)]
+    outputs = _outputs(given, _names(brought), _status(record, "failed" if missing else "deployed"))
     if missing:
         raise PartialFailure(
             f"Helm release {record.id!r} was created but has a failed status: context deadline exceeded",
@@ -300,7 +231,9 @@ async def _install(
     return record, outputs
 
 
-async def _make(cluster: Cluster, urn: Urn, inputs: Json, former: Record | None) -> list[Json] | None:
+async def _make(
+    connection: Connection, cluster: Cluster, urn: Urn, inputs: Json, former: Record | None
+) -> list[Json] | None:
     """Make a chart's objects; None where the chart is not rendered here."""
     release = Release(
         name=text(inputs.get("name")),
@@ -310,7 +243,11 @@ async def _make(cluster: Cluster, urn: Urn, inputs: Json, former: Record | None)
         values=as_map(inputs.get("values")),
     )
     try:
-        objects = render(release)
+        if release.chart in helm.CHARTS:
+            version = text((await cluster.get("/version", patience=PATIENCE)).get("gitVersion"))
+            objects = await helm.objects_of(release, version, lambda line: connection.log("info", urn.urn, line))
+        else:
+            objects = render(release)
     except ValueError as error:
         raise ProviderError(f"{urn.urn!r}: {error}") from error
     if objects is None:

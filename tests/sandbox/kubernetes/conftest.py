@@ -94,7 +94,8 @@ def provider_process(plane: Home) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox.providers.kubernetes", "--home", str(plane.root)],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        # What Go's cache happens to hold must not decide whose definitions are installed.
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "GOMODCACHE": str(plane.root / "no-modules")},
         stdout=log,
         stderr=log,
     )

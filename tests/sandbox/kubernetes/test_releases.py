@@ -19,7 +19,7 @@ Kubectl = Callable[..., Any]
 RELEASE = urn("helm.sh/v3:Release", "rook")
 
 
-def _release(name: str, chart: str = "kueue", **more: Any) -> dict[str, Any]:
+def _release(name: str, chart: str = "jobset", **more: Any) -> dict[str, Any]:
     return {"name": name, "chart": chart, "version": "v1.20.6", "namespace": "default", **more}
 
 
@@ -32,7 +32,7 @@ def test_a_release_is_recorded_without_its_values(engine: Engine, kubectl: Kubec
     assert isinstance(made.outputs["values"]["password"], Secret)
     record = kubectl("get", "configmap", f"sandbox-release.{name}", "-o", "json")
     assert record["data"] == {
-        "chart": "kueue",
+        "chart": "jobset",
         "version": "v1.20.6",
         "revision": "1",
         "definitions": "permissive",
@@ -151,6 +151,11 @@ def test_an_unnamed_release_is_named_after_its_resource(engine: Engine) -> None:
     engine.delete(made)
 
 
+def test_a_chart_of_a_program_that_runs_for_real_comes_in_its_pinned_version_only(engine: Engine) -> None:
+    with pytest.raises(RefusedError, match=r"chart kueue v1\.20\.6: the sandbox has 0\.16\.1 of it"):
+        engine.create(RELEASE, _release(fresh("queue"), "kueue"))
+
+
 def test_an_unknown_chart_is_recorded_and_said(engine: Engine, kubectl: Kubectl) -> None:
     name = fresh("unknown")
     made = engine.create(RELEASE, _release(name, "somebody-s-chart"))
@@ -183,10 +188,10 @@ def test_a_chart_is_known_by_its_own_name(chart: str, name: str) -> None:
 
 def test_own_schemas_are_preferred_where_they_are_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMODCACHE", str(tmp_path))
-    permissive = definitions("kueue")
+    permissive = definitions("jobset")
     assert permissive is not None
     assert permissive.source == "permissive"
-    entry = table("charts.yaml")["kueue"]
+    entry = table("charts.yaml")["jobset"]
     folder = tmp_path / entry["module"] / entry["folder"]
     folder.mkdir(parents=True)
     (folder / "queue.yaml").write_text(
@@ -194,7 +199,7 @@ def test_own_schemas_are_preferred_where_they_are_at_hand(tmp_path: Path, monkey
         "spec: {group: b, conversion: {strategy: Webhook}}\n"
     )
     (folder / "kustomization.yaml").write_text("resources: [queue.yaml]\n")
-    own = definitions("kueue")
+    own = definitions("jobset")
     assert own is not None
     assert own.source == "schema"
     assert own.crds == [

@@ -16,6 +16,7 @@ import pytest
 
 from sandbox import certificates, control_plane, tools
 from sandbox.home import REPOSITORY, Home
+from sandbox.processes import Processes
 from sandbox.progress import Progress
 from tests.sandbox.nodes.fake_azure import FakeAzure
 
@@ -31,6 +32,11 @@ class Cluster:
         self.azure = azure
         self._kubectl = kubectl
         self._controller: subprocess.Popen[bytes] | None = None
+
+    @property
+    def tools(self) -> Path:
+        """Where the controller looks for programs that were built; a cache of its own."""
+        return self.home.root / "cache" / "trainyard" / "tools"
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """Run kubectl; fails the test where it fails."""
@@ -54,9 +60,11 @@ class Cluster:
     def start_controller(self) -> None:
         """Start `python -m sandbox.nodes`."""
         log = (self.home.logs / "nodes.log").open("ab")
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.home.root / "cache")}
         self._controller = subprocess.Popen(
             [sys.executable, "-m", "sandbox.nodes", "--home", str(self.home.root)],
             cwd=REPOSITORY,
+            env=environment,
             stdout=log,
             stderr=log,
         )
@@ -104,6 +112,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
     finally:
         cluster.kill_controller()
         control_plane.stop(home)
+        Processes(home).end_strays()
         azure.close()
         keep = os.environ.get("KEEP_NODES_LOGS")
         if keep:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sandbox.home import REPOSITORY
+from sandbox.nodes import kueue
 from sandbox.nodes.addon_objects import addon_objects
 from sandbox.nodes.objects import condition, text
 from sandbox.nodes.pod_status import event, is_started, not_started, offered_devices, seconds_to_wait, started
@@ -32,11 +33,12 @@ def with_status(patch: Json) -> Json:
     return {**POD, "status": patch["status"]}
 
 
-def test_kwok_waits_for_exactly_the_images_that_are_judged() -> None:
+def test_kwok_waits_for_exactly_the_images_that_are_judged_and_for_kueue() -> None:
     stages = list(yaml.safe_load_all((REPOSITORY / "sandbox" / "nodes" / "kwok.yaml").read_text()))
     [ready] = [one for one in stages if one.get("metadata", {}).get("name") == "pod-ready"]
     keys = [one["key"] for one in ready["spec"]["selector"]["matchExpressions"]]
-    assert any(f'test("{HELD_IMAGES.pattern}")' in key for key in keys), "kwok.yaml and HELD_IMAGES must say the same"
+    waits = f'test("{HELD_IMAGES.pattern}") or test("{kueue.IMAGE.pattern}")'
+    assert any(waits in key for key in keys), "kwok.yaml and the code must say the same"
     for check in CHECKS:
         assert HELD_IMAGES.search(f"registry.example/{check.repository}:v1"), check.repository
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ from sandbox import tool_builds
 from sandbox.progress import Progress
 from sandbox.setup import SetupError
 from sandbox.tool_builds import Build, Builder, BuildError
-from sandbox.tools import TOOLS, Tool, ensure, search
+from sandbox.tools import QUEUE_TOOLS, TOOLS, Tool, ensure, search
 
 FAKE_GO = """#!/bin/sh
 if [ "$1" = env ]; then echo "${FAKE_GO_VERSION:-go1.26.3}"; exit 0; fi
+if [ "$1" = list ]; then echo "$FAKE_GO_MODULE"; exit 0; fi
 echo "$PWD $*" >> "$FAKE_GO_CALLS"
 echo "some/package"
 out=; for argument; do [ "$previous" = -o ] && out=$argument; previous=$argument; done
@@ -97,6 +99,38 @@ def test_a_failed_build_shows_the_end_of_its_log_and_where_it_is(
     assert builder(tmp_path).cached(build_of(module)) is None
     monkeypatch.delenv("FAKE_GO_DOES")
     assert builder(tmp_path).build([build_of(module)])["tool"].exists(), "the next run builds it"
+
+
+def test_programs_of_different_versions_are_shown_each_with_its_own(tmp_path: Path, module: Path, calls: Path) -> None:
+    shown = io.StringIO()
+    builds = [build_of(module, "one"), replace(build_of(module, "two"), version="4.5.6")]
+    Builder(Progress(shown), tmp_path / "cache").build(builds)
+    assert "one 1.2.3, two 4.5.6" in shown.getvalue()
+
+
+def test_a_folder_of_the_program_s_module_comes_with_it(
+    tmp_path: Path, module: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "cached" / "charts"
+    (source / "one").mkdir(parents=True)
+    (source / "one" / "Chart.yaml").write_text("name: one")
+    (source / "one").chmod(0o555)
+    monkeypatch.setenv("FAKE_GO_MODULE", str(source.parent))
+    plain = build_of(module)
+    build = replace(plain, brings=("example.com/tool", "charts"))
+    program = builder(tmp_path).build([build])["tool"]
+    copied = program.parent / "charts" / "one" / "Chart.yaml"
+    assert copied.read_text() == "name: one"
+    assert os.access(copied.parent, os.W_OK), "Go's cache is read-only, ours must be removable"
+    assert build.key != plain.key
+
+
+def test_a_tool_that_is_always_built_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = on_path(tmp_path, "1.36.3")
+    monkeypatch.setenv("PATH", f"{file.parent}:/usr/bin:/bin")
+    looked = search([replace(gadget(tmp_path), fits=None)])
+    assert not looked.found
+    assert not looked.passed_over
 
 
 def test_a_build_that_is_stopped_is_redone(
@@ -240,11 +274,13 @@ def test_what_a_sandbox_put_on_path_is_not_found_again(tmp_path: Path, monkeypat
 
 def test_every_tool_is_pinned_in_a_module_with_sums(tmp_path: Path) -> None:
     modules = Path(__file__).parents[3] / "sandbox" / "tools"
-    for tool in TOOLS:
+    for tool in (*TOOLS, *QUEUE_TOOLS):
         text = (modules / tool.module / "go.mod").read_text()
         assert f"v{tool.version}" in text, f"{tool.name} is not the version its go.mod pins"
         assert tool.package in text, f"{tool.name} is no tool of its go.mod"
         assert (modules / tool.module / "go.sum").stat().st_size > 1000
+        if tool.fits is None:
+            continue
         oldest, first_too_new = tool.fits
         pinned = tuple(int(number) for number in tool.version.split("."))
         assert oldest <= pinned < first_too_new
