@@ -55,12 +55,29 @@ def pool_refusal(pool: RunningPool, sent: int) -> str:
     )
 
 
-def cluster_refusal(cluster: str, pools: Iterable[RunningPool], settled: Mapping[str, int]) -> str:
+def cluster_refusal(
+    cluster: str, pools: Iterable[RunningPool], settled: Mapping[str, int], sent: Mapping[str, int]
+) -> str:
     """Why an update of the cluster must not be sent; empty: it may.
 
     AKS does not show which counts it has stored. A pool at its minimum loses nothing; of the others only those are
-    safe whose count was settled.
+    safe whose count was settled. A refresh takes all pools into the cluster's own inputs, where their counts grow old:
+    what the update itself carries of a pool must not be less than what runs either.
+
+    Args:
+        cluster: its name.
+        pools: as they are now.
+        settled: pool to the count that AKS was made to store.
+        sent: pool to the count that the update carries in the cluster's document.
     """
+    pools = list(pools)
+    less = [pool for pool in pools if pool.count > sent.get(pool.name, pool.count)]
+    if less:
+        told = ", ".join(f"{sent[pool.name]} of pool {pool.name}, which runs {pool.count} machines" for pool in less)
+        return (
+            f"This update of cluster {cluster} is refused: it carries the count {told}; AKS would end the rest with "
+            f"what runs on them. {_remedy(self_scaled=any(pool.self_scaled for pool in less))}"
+        )
     unsafe = [
         pool for pool in pools if pool.self_scaled and pool.count > pool.least and settled.get(pool.name) != pool.count
     ]
@@ -122,7 +139,8 @@ async def _check_cluster(change: pulumi.ResourceHookArgs) -> None:
         settled = settled_counts(os.environ)
     except ValueError as error:
         raise pulumi.RunError(str(error)) from error
-    _refuse(cluster_refusal(str(was["resourceName"]), pools, settled))
+    sent = {str(one["name"]): int(one["count"]) for one in was.get("agentPoolProfiles") or () if "count" in one}
+    _refuse(cluster_refusal(str(was["resourceName"]), pools, settled, sent))
 
 
 def _running(found: Any) -> RunningPool:

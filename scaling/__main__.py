@@ -27,7 +27,8 @@ from scaling.autoscaler import Autoscaler, KubectlError
 from scaling.pools import Pools, PoolsError
 
 SUBSCRIPTION_VARIABLES = ("ARM_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID")
-_POOL_TYPE = "azure-native:containerservice:AgentPool"
+_COUNTED = ("azure-native:containerservice:AgentPool", "azure-native:containerservice:ManagedCluster")
+"""What carries counts: pools, and the cluster, whose inputs hold all pools once it was refreshed."""
 
 
 class ScalingError(Exception):
@@ -106,7 +107,7 @@ def _update(stack: Stack, autoscaler: Autoscaler, pulumi_arguments: list[str]) -
             cluster=str(stack.outputs["clusterName"]),
         ).settle()
         print(f"settled: {', '.join(f'{pool} {count}' for pool, count in settled.items())}", flush=True)
-        targets = [part for urn in _pool_urns(stack) for part in ("--target", urn)]
+        targets = [part for urn in _counted_urns(stack) for part in ("--target", urn)]
         _pulumi("refresh", "--yes", "--skip-preview", "--stack", stack.name, *targets)
         environment = {**os.environ, SETTLED: json.dumps(settled)}
         return subprocess.run(
@@ -141,10 +142,10 @@ def _self_scaling(stack: Stack) -> Stack:
     return stack
 
 
-def _pool_urns(stack: Stack) -> list[str]:
+def _counted_urns(stack: Stack) -> list[str]:
     state = cast(dict[str, Any], json.loads(_pulumi("stack", "export", "--stack", stack.name)))
     resources = cast(list[dict[str, Any]], state["deployment"].get("resources") or [])
-    return [str(one["urn"]) for one in resources if one["type"] == _POOL_TYPE]
+    return [str(one["urn"]) for one in resources if one["type"] in _COUNTED]
 
 
 @contextlib.contextmanager

@@ -56,7 +56,11 @@ def running(platform: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def jobs(platform: Stack) -> Generator[dict[str, str]]:
-    """Seven pods that run, on machines that the autoscaler added for them."""
+    """Seven pods that run, on machines that the autoscaler added for them.
+
+    The refresh before takes every pool into the cluster's own inputs, as it was then: with no machine.
+    """
+    platform.pulumi("refresh", "--yes", "--skip-preview")
     platform.sandbox.run("kubectl", "create", "--filename", "-", stdin=manifest())
     try:
         deadline = time.monotonic() + _WITHIN
