@@ -2,7 +2,8 @@
 
 A test that needs it is marked `sandbox`; files with such tests run one after the other on one worker, first. They use
 the sandbox of `make up` where it runs (`$SANDBOX_HOME`, else `.sandbox`), else one that is started for them and ended
-after them.
+after them. Tests that start a control plane of their own are marked `control_plane`: they too run one file after the
+other, on the next worker.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ from sandbox import parts
 from sandbox.environment import process_environment
 from sandbox.home import REPOSITORY, Home
 
-SANDBOX_MARK = "sandbox"
+SANDBOX_MARK, CONTROL_PLANE_MARK = "sandbox", "control_plane"
+_LONGEST_FIRST = (SANDBOX_MARK, CONTROL_PLANE_MARK)
 COMMAND_SECONDS = 600
 
 
 class Folders(LoadScopeScheduling):
-    """Gives each worker whole folders, as a folder's tests share what their `conftest.py` starts; and all files with
-    sandbox tests to one worker."""
+    """Gives each worker whole folders, as a folder's tests share what their `conftest.py` starts; and all files of a mark
+    to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return SANDBOX_MARK if _uses_the_sandbox(file) else file.rpartition("/")[0]
+        return _mark_of(file) or file.rpartition("/")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,13 +47,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Folders:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with sandbox tests go first: they take longest."""
-    items.sort(key=lambda item: not _uses_the_sandbox(item.nodeid.partition("::")[0]))
+    """Files with sandbox tests go first, then those with a control plane of their own: they take longest."""
+    order = {mark: place for place, mark in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(_mark_of(item.nodeid.partition("::")[0]), len(order)))
 
 
 @cache
-def _uses_the_sandbox(file: str) -> bool:
-    return f"pytest.mark.{SANDBOX_MARK}" in (REPOSITORY / file).read_text()
+def _mark_of(file: str) -> str:
+    """The mark by which a file's tests are kept together; empty: their folder keeps them."""
+    content = (REPOSITORY / file).read_text()
+    return next((mark for mark in _LONGEST_FIRST if f"pytest.mark.{mark}" in content), "")
 
 
 @dataclass(frozen=True)

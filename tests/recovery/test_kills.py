@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.azure_native.workbench import PATIENCE, Workbench, kill_engine
 
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 
 VNET = "/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet"
 PROGRAM = """

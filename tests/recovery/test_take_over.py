@@ -6,7 +6,7 @@ import pytest
 
 from tests.sandbox.azure_native.workbench import Workbench
 
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 
 GROUP = "/resourceGroups/kept"
 ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/takeovertest"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sandbox.azure_native.workbench import Workbench
 
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 
 GROUP = """
 rg = resources.ResourceGroup("rg", resource_group_name="rg", location="westeurope", tags=TAGS)

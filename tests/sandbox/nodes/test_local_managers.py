@@ -26,7 +26,7 @@ from tests.sandbox.nodes.builders import machine_document
 from tests.sandbox.nodes.conftest import Cluster, eventually
 
 Json = dict[str, Any]
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 MANAGER = """#!{python}
 import http.server, json, os, pathlib, sys, yaml
 

@@ -13,7 +13,7 @@ from tests.sandbox.nodes.conftest import Cluster, eventually
 from tests.sandbox.nodes.manifests import autoscaler, deployment, device_plugin, job
 
 Json = dict[str, Any]
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 HEAVY = "aks-heavy-12345678-vmss000000"
 OTHER = "aks-heavy-12345678-vmss000001"
 POOL = {"trainyard/pool": "heavy"}

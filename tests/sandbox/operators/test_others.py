@@ -25,7 +25,7 @@ from tests.sandbox.operators.manifests import (
 )
 
 Json = dict[str, Any]
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 LUSTRE = "azurelustre.csi.azure.com"
 
 

@@ -31,7 +31,7 @@ from tests.sandbox.operators.manifests import (
 )
 
 Json = dict[str, Any]
-pytestmark = pytest.mark.sandbox
+pytestmark = pytest.mark.control_plane
 
 
 def operators(cluster: StorageCluster, tolerations: list[Json] | None = None) -> list[Json]:
