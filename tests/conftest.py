@@ -32,8 +32,8 @@ COMMAND_SECONDS = 600
 
 
 class Folders(LoadScopeScheduling):
-    """Gives each worker whole folders, as a folder's tests share what their `conftest.py` starts; and all files of a mark
-    to one worker."""
+    """Gives each worker whole folders, as a folder's tests share what their `conftest.py` starts; and all files of one
+    mark to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
