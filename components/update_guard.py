@@ -61,8 +61,8 @@ def cluster_refusal(
     """Why an update of the cluster must not be sent; empty: it may.
 
     AKS does not show which counts it has stored. A pool at its minimum loses nothing; of the others only those are
-    safe whose count was settled. A refresh takes all pools into the cluster's own inputs, where their counts grow old:
-    what the update itself carries of a pool must not be less than what runs either.
+    safe whose count was settled. A refresh takes all pools into the cluster's own inputs, where their counts grow old
+    (`scaling/state.py`): what the update itself carries of a pool must not be less than what runs either.
 
     Args:
         cluster: its name.
@@ -76,7 +76,8 @@ def cluster_refusal(
         told = ", ".join(f"{sent[pool.name]} of pool {pool.name}, which runs {pool.count} machines" for pool in less)
         return (
             f"This update of cluster {cluster} is refused: it carries the count {told}; AKS would end the rest with "
-            f"what runs on them. {_remedy(self_scaled=any(pool.self_scaled for pool in less))}"
+            f"what runs on them. A refresh once took these counts into the stack's state: "
+            f"`python -m scaling update --stack {pulumi.get_stack()}` takes them out and updates."
         )
     unsafe = [
         pool for pool in pools if pool.self_scaled and pool.count > pool.least and settled.get(pool.name) != pool.count

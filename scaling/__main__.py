@@ -1,7 +1,8 @@
-"""`python -m scaling update|pause|resume|status --stack N`: update a stack whose pools its own autoscaler scales.
+"""`python -m scaling update|pause|resume|status --stack N`: update a stack whose pools an autoscaler scales.
 
-`update` pauses the autoscaler, has AKS store the counts that run, takes them into the stack's state, runs `pulumi up`
-with whatever stands behind `--`, and resumes the autoscaler in any case. Killed in between, `resume` ends the pause.
+`update` pauses the autoscaler, has AKS store the counts that run, takes them into the stack's state, takes old ones out
+of it, runs `pulumi up` with whatever stands behind `--`, and resumes the autoscaler in any case. Killed in between,
+`resume` ends the pause. Where AKS itself scales, `update` has nothing to pause or to store, and does the rest.
 
 Exit status: that of `pulumi up`; 1 where something stood in the way before it.
 """
@@ -25,10 +26,9 @@ from typing import Any, cast
 from capacity.settled import SETTLED
 from scaling.autoscaler import Autoscaler, KubectlError
 from scaling.pools import Pools, PoolsError
+from scaling.state import POOL_TYPE, urns, without_other_pools
 
 SUBSCRIPTION_VARIABLES = ("ARM_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID")
-_COUNTED = ("azure-native:containerservice:AgentPool", "azure-native:containerservice:ManagedCluster")
-"""What carries counts: pools, and the cluster, whose inputs hold all pools once it was refreshed."""
 
 
 class ScalingError(Exception):
@@ -64,8 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupt)
     try:
-        stack = _self_scaling(_stack(options.stack))
-        with _autoscaler(stack) as autoscaler:
+        stack = _stack(options.stack)
+        if options.command == "update" and not stack.scales_itself:
+            return _up(stack, _pools(stack), {}, for_pulumi)
+        with _autoscaler(_self_scaling(stack)) as autoscaler:
             return _run(options.command, stack, autoscaler, for_pulumi)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -100,21 +102,48 @@ def _update(stack: Stack, autoscaler: Autoscaler, pulumi_arguments: list[str]) -
     print(f"pausing the autoscaler of {stack.outputs['clusterName']}", flush=True)
     try:
         autoscaler.pause()
-        settled = Pools(
-            os.environ,
-            subscription=_subscription(),
-            resource_group=str(stack.outputs["resourceGroup"]),
-            cluster=str(stack.outputs["clusterName"]),
-        ).settle()
+        pools = _pools(stack)
+        settled = pools.settle()
         print(f"settled: {', '.join(f'{pool} {count}' for pool, count in settled.items())}", flush=True)
-        targets = [part for urn in _counted_urns(stack) for part in ("--target", urn)]
-        _pulumi("refresh", "--yes", "--skip-preview", "--stack", stack.name, *targets)
-        environment = {**os.environ, SETTLED: json.dumps(settled)}
-        return subprocess.run(
-            ["pulumi", "up", "--stack", stack.name, *pulumi_arguments], env=environment, check=False
-        ).returncode
+        return _up(stack, pools, settled, pulumi_arguments)
     finally:
         print(f"scaling goes on, with {autoscaler.resume()} replicas", flush=True)
+
+
+def _up(stack: Stack, pools: Pools, settled: dict[str, int], pulumi_arguments: list[str]) -> int:
+    """Bring the counts in the state up to date, and run `pulumi up`."""
+    targets = [part for urn in urns(_export(stack), POOL_TYPE) for part in ("--target", urn)]
+    _pulumi("refresh", "--yes", "--skip-preview", "--stack", stack.name, *targets)
+    state, removed = without_other_pools(_export(stack), pools.names())
+    if removed:
+        _import(stack, state)
+        print(f"taken out of what the cluster carries in the state: {', '.join(removed)}", flush=True)
+    environment = {**os.environ, SETTLED: json.dumps(settled)}
+    return subprocess.run(
+        ["pulumi", "up", "--stack", stack.name, *pulumi_arguments], env=environment, check=False
+    ).returncode
+
+
+def _pools(stack: Stack) -> Pools:
+    return Pools(
+        os.environ,
+        subscription=_subscription(),
+        resource_group=str(stack.outputs["resourceGroup"]),
+        cluster=str(stack.outputs["clusterName"]),
+    )
+
+
+def _export(stack: Stack) -> dict[str, Any]:
+    return cast(dict[str, Any], json.loads(_pulumi("stack", "export", "--stack", stack.name)))
+
+
+def _import(stack: Stack, state: dict[str, Any]) -> None:
+    """Put a state in place, from a file that only this user can read and that goes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="trainyard-scaling-") as folder:
+        file = Path(folder) / "state.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(state))
+        _pulumi("stack", "import", "--stack", stack.name, "--file", str(file))
 
 
 def _stack(name: str | None) -> Stack:
@@ -136,16 +165,9 @@ def _self_scaling(stack: Stack) -> Stack:
     """
     if not stack.scales_itself:
         raise ScalingError(
-            f"stack {stack.name} lets AKS scale (autoscaler.mode managed), which keeps its counts itself: "
-            "use `pulumi up --refresh`"
+            f"stack {stack.name} lets AKS scale (autoscaler.mode managed): there is no autoscaler of its own to pause"
         )
     return stack
-
-
-def _counted_urns(stack: Stack) -> list[str]:
-    state = cast(dict[str, Any], json.loads(_pulumi("stack", "export", "--stack", stack.name)))
-    resources = cast(list[dict[str, Any]], state["deployment"].get("resources") or [])
-    return [str(one["urn"]) for one in resources if one["type"] in _COUNTED]
 
 
 @contextlib.contextmanager

@@ -37,6 +37,20 @@ class Pools:
             f"/providers/Microsoft.ContainerService/managedClusters/{cluster}"
         )
 
+    def names(self) -> set[str]:
+        """The pools that the cluster has.
+
+        Raises:
+            PoolsError: Azure refused or did not answer.
+        """
+        try:
+            return {str(profile["name"]) for profile in self._profiles()}
+        except AzureError as error:
+            said = str(error).strip().splitlines()[0]
+            raise PoolsError(
+                f"the pools of {self._cluster} cannot be read: {said} Sign in, then run this again."
+            ) from error
+
     def settle(self) -> dict[str, int]:
         """Have AKS store what each pool runs whose machines an autoscaler outside AKS adds; gives pool to count.
 
@@ -47,9 +61,7 @@ class Pools:
         """
         settled: dict[str, int] = {}
         try:
-            properties = self._get(self._cluster)["properties"]
-            profiles = cast(list[dict[str, Any]], properties.get("agentPoolProfiles") or [])
-            for profile in profiles:
+            for profile in self._profiles():
                 if DISCOVERY_TAG in (profile.get("tags") or {}):
                     settled[profile["name"]] = self._store(f"{self._cluster}/agentPools/{profile['name']}")
         except AzureError as error:
@@ -58,6 +70,10 @@ class Pools:
                 "Sign in with a role that may write its agent pools, then run this again."
             ) from error
         return settled
+
+    def _profiles(self) -> list[dict[str, Any]]:
+        properties = self._get(self._cluster)["properties"]
+        return cast(list[dict[str, Any]], properties.get("agentPoolProfiles") or [])
 
     def _store(self, pool: str) -> int:
         """PUT a pool as it is: its count, which is the live one, is what AKS stores."""

@@ -104,6 +104,7 @@ def test_updates_that_would_end_running_machines_are_refused_and_the_remedy_keep
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "scaling goes on" in done.stdout
+    assert "taken out of what the cluster carries" in done.stdout
 
     assert running(platform) == jobs, "the same pods on the same machines"
     assert before <= machines(platform)
