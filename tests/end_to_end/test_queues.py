@@ -21,7 +21,7 @@ from sandbox.nodes.objects import condition, items, labels_of, section, text
 from sandbox.progress import Progress
 from sandbox.tools import QUEUE_TOOLS, ensure
 from tests.conftest import RunningSandbox, Stack
-from tests.end_to_end.whole import StackFile
+from tests.end_to_end.whole import StackFile, delete_machines
 
 pytestmark = pytest.mark.sandbox
 
@@ -100,11 +100,11 @@ def queues(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Generat
     ensure(Progress(), QUEUE_TOOLS)  # as `pulumi up` would, but without an end to its patience
     file = StackFile(platform, copy)
     made = Queues(file)
-    wait("machines of former tests are gone", lambda: made.machines(*GROWING) == 0, 900)
+    delete_machines(platform.sandbox, *GROWING)
     file.up()
     yield made
     platform.sandbox.admin_kubectl("delete", "jobs", "-l", QUEUE, "--wait")
-    wait("all machines gone", lambda: made.machines(*GROWING) == 0, 300)
+    delete_machines(platform.sandbox, *GROWING)
     platform.pulumi("up", "--yes", "--skip-preview")
 
 
