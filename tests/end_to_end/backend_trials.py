@@ -58,6 +58,7 @@ def trial(sandbox: RunningSandbox, folder: Path, backend: str) -> str:
     config = {f"trainyard:{key}": value for key, value in settings(backend).items()}
     stack = {"encryptionsalt": encryption_salt(), "config": config}
     program = project(backend, folder, REPOSITORY / "infra", stack, sandbox.variables)
+    before = arm_resources(sandbox.home)
     began = time.monotonic()
     program.pulumi("up", "--yes", "--skip-preview")
     up = time.monotonic() - began
@@ -68,7 +69,7 @@ def trial(sandbox: RunningSandbox, folder: Path, backend: str) -> str:
     began = time.monotonic()
     program.pulumi("destroy", "--yes", "--skip-preview")
     down = time.monotonic() - began
-    left = arm_resources(sandbox.home)
+    left = arm_resources(sandbox.home) - before
     assert not left, f"on Azure are left: {dict(left)}"
     return (
         f"up {up:.0f} s, no change, {driver}, destroyed in {down:.0f} s, nothing left; definitions: {charts or 'none'}"
