@@ -310,4 +310,4 @@ def test_an_official_language_host_can_start_the_pack(pack: Pack) -> None:
         assert len(info.policies) > 50
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

@@ -327,7 +327,7 @@ def test_a_killed_server_loses_nothing_it_acknowledged_and_goes_on_where_it_was(
             next(line for line in lines if line["message"] == "request")
         )
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) == 0
+        assert server.wait(60) == 0
     finally:
         server.kill()
         server.wait()

@@ -285,7 +285,7 @@ def test_a_claim_of_a_class_that_binds_late_is_not_waited_for(engine: Engine) ->
     late = _object("storage.k8s.io/v1", "StorageClass")
     late |= {"provisioner": "x.csi", "volumeBindingMode": "WaitForFirstConsumer"}
     kind = engine.create(urn("storage.k8s.io/v1:StorageClass"), late)
-    made = engine.create(CLAIM, _claim(fresh("late"), storageClassName=kind.name), timeout=10)
+    made = engine.create(CLAIM, _claim(fresh("late"), storageClassName=kind.name), timeout=60)
     assert made.live["status"]["phase"] == "Pending"
     engine.delete(made)
 

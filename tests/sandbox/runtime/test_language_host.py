@@ -150,7 +150,7 @@ def test_a_host_that_is_ended_leaves_neither_orphans_nor_a_traceback(
     call = host.stub.RunPlugin(language_pb2.RunPluginRequest(kind="resource", info=info(tmp_path)))
     processes = pids(note)
     host.process.send_signal(sign)
-    host.process.wait(10)
+    host.process.wait(60)
     assert all_gone(processes)
     assert host.process.stderr is not None
     assert host.process.stderr.read() == ""
