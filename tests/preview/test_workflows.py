@@ -83,7 +83,7 @@ def test_previews_of_pull_requests_run_the_pack_through_what_finds_each_stack_s_
     scripts = [step.get("run", "") for _, body in jobs(name) for step in body["steps"]]
     previews = [script for script in scripts if command in script]
     assert len(previews) == 1
-    recipe = Path("Makefile").read_text().partition("previews: setup")[2].partition("\n\n")[0]
+    recipe = Path("Makefile").read_text().partition("\npreviews: setup")[2].partition("\n\n")[0]
     told = previews[0] if name == "preview.yml" else recipe
     assert "--policy-pack policy" in told
     assert "pulumi preview" not in "".join(scripts), "a preview of its own would miss policies.<stack>.json"

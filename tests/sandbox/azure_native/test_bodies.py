@@ -18,6 +18,8 @@ NOWHERE = {
     "PoliciesArgs.softDeletePolicy",
     "FileShareArgs.expand",
     "DeploymentParameterArgs.type",
+    # in the address, not in the body; no program of ours sets it
+    "VirtualNetworkPeeringInitArgs.syncRemoteAddressSpace",
 }
 
 
