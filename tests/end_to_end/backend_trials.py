@@ -29,7 +29,7 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "rook": {"sizeGib": 1024},
     "gluster": {"sizeGib": 1024},
     "portworx": {"sizeGib": 1024},
-    "lustre": {"sizeGib": 8192},
+    "lustre": {"sizeGib": 16384},
     "none": {},
 }
 _POD = "mounts-the-file-system"
