@@ -6,6 +6,7 @@ served gets an event with the reason and is tried again, later each time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from sandbox.operators.view import View, is_going
 log = logging.getLogger(__name__)
 
 _BACK_OFF = (1, 2, 5, 10)
+_SEEN_WITHIN, _LOOK = 5.0, 0.05
 _ASKED = "volume.kubernetes.io/storage-provisioner"
 
 
@@ -81,7 +83,14 @@ class Volumes:
         except ApiError as error:
             if not error.conflict:  # made before, by a process that was killed
                 raise
+        await self._until_seen(volume["metadata"]["name"])
         log.info("volume %s for claim %s/%s", volume["metadata"]["name"], *key_of(claim))
+
+    async def _until_seen(self, volume: str) -> None:
+        """Go on once the watch has told of a new volume: how much is left is counted from what it tells."""
+        until = time.monotonic() + _SEEN_WITHIN
+        while self._view.find("PersistentVolume", "", volume) is None and time.monotonic() < until:
+            await asyncio.sleep(_LOOK)
 
     async def _grow(self, claim: Json, driver: Driver) -> None:
         volume = self._view.find("PersistentVolume", "", text(claim, "spec", "volumeName"))
