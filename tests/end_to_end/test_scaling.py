@@ -39,12 +39,8 @@ class Yard:
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
 
-    def azure(self, method: str, where: str, body: Any = None) -> Any:
-        """Ask the simulated Azure as one of its own parts."""
-        return ask(self.sandbox.home, method, where, body)
-
     def faults(self, *wanted: Json) -> None:
-        self.azure("PUT", "/sandbox/faults", {"faults": list(wanted)})
+        ask(self.sandbox.home, "PUT", "/sandbox/faults", {"faults": list(wanted)})
 
     def submit(self, name: str, count: int, selector: dict[str, str], *, seconds: int = 10, gpus: int = 1) -> None:
         limits = {"nvidia.com/gpu": gpus} if gpus else {}
