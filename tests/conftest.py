@@ -145,6 +145,16 @@ class RunningSandbox:
         return self.run(sys.executable, "-m", "sandbox", *arguments, check=check)
 
 
+@pytest.fixture(autouse=True)
+def same_folder() -> Generator[None]:
+    """Each test leaves its worker in the folder it found: the next ones read files from there."""
+    found = Path.cwd()
+    yield
+    if Path.cwd() != found:
+        os.chdir(found)
+        pytest.fail(f"the test left its worker in another folder than {found}: use monkeypatch.chdir")
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningSandbox]:
     """The running sandbox: that of `make up`, else one of these tests' own."""
