@@ -1,7 +1,7 @@
-"""The kinds by which kwok is told where a pod's ports and logs are, as custom resource definitions.
+"""What the API server must hold before kwok starts: its kinds, and no lease of the kwok before it.
 
-Owns their installation, which must come before kwok starts: it watches them. Their schemas are kwok's own to judge;
-here they are open. Reference: kwok v0.8, `kwok.x-k8s.io/v1alpha1`.
+The kinds tell kwok where a pod's ports and logs are; it watches them. Their schemas are kwok's own to judge; here they
+are open. Reference: kwok v0.8, `kwok.x-k8s.io/v1alpha1`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,7 @@ def install(home: Home) -> None:
     Raises:
         OSError: the API server does not take them.
     """
-    pair = certificates.pair(home, "admin")
-    context = ssl.create_default_context(cafile=str(home.ca_cert))
-    context.load_cert_chain(pair.cert, pair.key)
-    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    opener = urllib.request.build_opener(*handlers)
+    opener = _opener(home)
     url = f"{home.api_server_url}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for kind, plural in KINDS.items():
         body = json.dumps(_definition(kind, plural)).encode()
@@ -39,6 +35,24 @@ def install(home: Home) -> None:
         except urllib.error.HTTPError as error:
             if error.code != _CONFLICT:
                 raise
+
+
+def free_nodes(home: Home) -> None:
+    """Delete the nodes' leases: a new kwok lets each node be until the one that ended can hold it no longer.
+
+    Raises:
+        OSError: the API server does not delete them.
+    """
+    url = f"{home.api_server_url}/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    _opener(home).open(urllib.request.Request(url, method="DELETE"), timeout=30).close()
+
+
+def _opener(home: Home) -> urllib.request.OpenerDirector:
+    """Speaks to the API server as its administrator."""
+    pair = certificates.pair(home, "admin")
+    context = ssl.create_default_context(cafile=str(home.ca_cert))
+    context.load_cert_chain(pair.cert, pair.key)
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
 
 def _definition(kind: str, plural: str) -> dict[str, Any]:

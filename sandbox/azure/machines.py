@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from capacity.catalogue import VmSize
 from sandbox.azure import clusters, node_capacity, node_labels
@@ -11,7 +14,19 @@ from sandbox.azure.cluster_rules import at
 from sandbox.azure.clusters import Cluster
 from sandbox.azure.container_service import mapping, private
 from sandbox.azure.scale_sets import instances, size_of, state
-from sandbox.azure.store import Resource
+from sandbox.azure.store import Resource, Store
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What was told last, and for how long it holds: until something is written, or the next machine has booted."""
+
+    tag: str
+    writes: int
+    until: float
+
+
+_TOLD: WeakKeyDictionary[Store, _Told] = WeakKeyDictionary()
 
 
 def fleet(ctx: Context) -> Body:
@@ -98,8 +113,17 @@ def _machine(ctx: Context, cluster: Cluster, pool: Resource, size: VmSize, insta
     }
 
 
-def _list_machines(ctx: Context, _request: Request, _body: Body) -> Reply:
-    return Reply(200, fleet(ctx))
+def _list_machines(ctx: Context, request: Request, _body: Body) -> Reply:
+    """All machines; 304 to who has them already, as it is asked every second and a thousand machines are long."""
+    told, now = _TOLD.get(ctx.store), ctx.now()
+    holds = told is not None and told.writes == ctx.store.writes and now < told.until
+    if told is not None and holds and request.headers.get("if-none-match") == told.tag:
+        return Reply(304)
+    body = fleet(ctx)
+    if told is None or not holds:
+        until = min((one["readyAt"] for one in body["machines"] if one["readyAt"] > now), default=float("inf"))
+        told = _TOLD[ctx.store] = _Told(f'"{uuid.uuid4()}"', ctx.store.writes, until)
+    return Reply(200, body, headers={"ETag": told.tag})
 
 
 register_route("GET", "/sandbox/machines", _list_machines, platform_only=True)

@@ -75,6 +75,11 @@ class Store:
         """Close the file."""
         self.connection.close()
 
+    @property
+    def writes(self) -> int:
+        """Rows written so far. While it stays the same so does all that is stored: nobody else writes to the file."""
+        return self.connection.total_changes
+
     @contextmanager
     def transaction(self) -> Generator[None]:
         """All writes within are kept, or none where an exception leaves the block. Not nested."""

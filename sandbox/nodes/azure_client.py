@@ -33,6 +33,7 @@ class AzureClient:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._session: aiohttp.ClientSession | None = None
+        self._last_tag = ""
         self._last_text = b""
         self._last_fleet: Fleet | None = None
 
@@ -44,14 +45,16 @@ class AzureClient:
 
     async def fleet(self) -> Fleet:
         """The cluster and its machines now; the same object as before where nothing changed."""
-        text = await self._send("GET", "/sandbox/machines", token=self._home.config.internal_token)
-        if self._last_fleet is None or text != self._last_text:
+        token = self._home.config.internal_token
+        text, tag = await self._answer("GET", "/sandbox/machines", token=token, known=self._last_tag)
+        if self._last_fleet is None or (text is not None and text != self._last_text):
             try:
-                self._last_fleet = read_fleet(text)
+                self._last_fleet = read_fleet(text or b"")
             except (KeyError, ValueError, TypeError) as error:
                 message = f"/sandbox/machines has not the agreed shape: {error!r}"
                 raise AzureError(0, "UnexpectedAnswer", message) from error
-            self._last_text = text
+            self._last_text = text or b""
+        self._last_tag = tag
         return self._last_fleet
 
     async def arm(
@@ -86,7 +89,10 @@ class AzureClient:
         text = await self._send("POST", f"/{self._home.config.tenant_id}/oauth2/v2.0/token", form=form)
         return str(cast(Json, json.loads(text))["access_token"])
 
-    async def _send(
+    async def _send(self, method: str, path: str, **more: Any) -> bytes:
+        return (await self._answer(method, path, **more))[0] or b""
+
+    async def _answer(
         self,
         method: str,
         path: str,
@@ -95,20 +101,20 @@ class AzureClient:
         params: Mapping[str, str] | None = None,
         body: Json | None = None,
         form: Mapping[str, str] | None = None,
-    ) -> bytes:
+        known: str = "",
+    ) -> tuple[bytes | None, str]:
+        """What is answered and its tag; None and the tag that is `known` where nothing changed since."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if known:
+            headers["If-None-Match"] = known
         try:
             async with self._connection().request(
-                method,
-                self._home.azure_url + path,
-                params=params,
-                json=body,
-                data=form,
-                headers={"Authorization": f"Bearer {token}"} if token else {},
+                method, self._home.azure_url + path, params=params, json=body, data=form, headers=headers
             ) as reply:
                 text = await reply.read()
                 if reply.status >= 400:
                     raise _error(reply.status, text)
-                return text
+                return (None, known) if reply.status == 304 else (text, reply.headers.get("ETag", ""))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AzureError(
                 0, "Unreachable", f"{self._home.azure_url} does not answer {method} {path}: {error!r}"

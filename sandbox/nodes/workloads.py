@@ -41,6 +41,7 @@ class Workloads:
         self._pods = pods
         self._around = around
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._answered: dict[str, str] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
         pods.on_change(self._changed)
 
@@ -73,6 +74,7 @@ class Workloads:
             await asyncio.sleep(_RETRY)
         finally:
             self._tasks.pop(uid, None)
+            self._answered.pop(uid, None)
 
     async def _step(self, key: Key, uid: str) -> float:
         """Judge one pod once; returns the seconds until the next time."""
@@ -80,6 +82,8 @@ class Workloads:
             pod = self._waiting(key, uid)
             if pod is None:
                 return 0
+            if self._answered.get(uid) == _version(pod):  # what was written then is yet to be seen
+                return _RETRY
             try:
                 await self._judge(pod)
             except (ApiError, AzureError) as error:
@@ -100,8 +104,8 @@ class Workloads:
                 await self._patch(pod, started(verdict.devices, now))
         elif self._is_news(pod, verdict):
             log.info("pod %s/%s, container %s: %s", *key_of(pod), container["name"], verdict.problem)
-            await self._patch(pod, not_started(pod, container, verdict, now))
-            await post_event(self._client, event(pod, container, verdict, now))
+            if await self._patch(pod, not_started(pod, container, verdict, now)):
+                await post_event(self._client, event(pod, container, verdict, now))
 
     def _is_news(self, pod: Json, verdict: Verdict) -> bool:
         """A crash is one more each time; a container that cannot start is told once."""
@@ -109,14 +113,25 @@ class Workloads:
         told = said.get("status") == "False" and said.get("message") == verdict.problem
         return verdict.waiting_reason == "CrashLoopBackOff" or not told or is_ready(pod)
 
-    async def _patch(self, pod: Json, patch: Json) -> None:
+    async def _patch(self, pod: Json, patch: Json) -> bool:
+        """Write the verdict on a pod as it was judged; False where it is another one by now."""
         namespace, name = key_of(pod)
-        patch = {"metadata": {"uid": text(pod, "metadata", "uid")}, **patch}
+        uid, version = text(pod, "metadata", "uid"), _version(pod)
+        patch = {"metadata": {"uid": uid, "resourceVersion": version}, **patch}
         try:
             await self._client.patch(path("v1", "pods", namespace, name, "status"), patch, "strategic")
         except ApiError as error:
-            if not (error.not_found or error.conflict):  # gone, or another pod of that name
+            if not (error.not_found or error.conflict):
                 raise
+            written = False
+        else:
+            written = True
+        self._answered[uid] = version
+        return written
+
+
+def _version(pod: Json) -> str:
+    return text(pod, "metadata", "resourceVersion")
 
 
 def _waits(pod: Json) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from capacity import prediction
 from capacity.catalogue import VmSize, load_catalogue
 from sandbox.azure import node_capacity
-from sandbox.azure.behaviour import Principal
+from sandbox.azure.behaviour import Principal, Reply, Request
 from sandbox.azure.kubernetes_access import data_action, decide
 from sandbox.nodes.machines import read_fleet
 from tests.sandbox.aks.conftest import Cloud
@@ -29,6 +29,28 @@ def test_the_fleet_is_as_the_nodes_read_it(yard: Cloud) -> None:
     assert not fleet.cluster.addons.blob_csi
     assert fleet.cluster.addons.workload_identity
     assert len(fleet.machines) == 3
+
+
+def test_who_has_the_machines_already_is_told_so_exactly_while_nothing_changed(yard: Cloud) -> None:
+    def told(tag: str) -> Reply:
+        headers = {"if-none-match": tag}
+        request = Request("GET", "/sandbox/machines", None, "", {}, headers, yard.home.azure_url)
+        return yard.manager.handle(request, None, yard.caller)
+
+    last, unchanged, states = told(""), 0, set[str]()
+    reply = yard.put(yard.pool_id("light"), yard.pool_body(count=2))
+    for _ in range(60):
+        yard.pass_time(0.2)
+        now = told(last.headers["ETag"])
+        if now.status == 304:
+            unchanged += 1
+            assert yard.get("/sandbox/machines") == last.body
+        else:
+            last = now
+        states |= {one["state"] for one in last.body["machines"] if one["pool"] == "light"}
+    assert yard.finish(reply) == "Succeeded"
+    assert states == {"booting", "running"}
+    assert unchanged > 0
 
 
 def test_machines_are_for_the_sandboxs_own_parts(yard: Cloud) -> None:

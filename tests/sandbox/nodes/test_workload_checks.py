@@ -39,8 +39,22 @@ def test_kwok_waits_for_exactly_the_images_that_are_judged_and_for_kueue() -> No
     keys = [one["key"] for one in ready["spec"]["selector"]["matchExpressions"]]
     waits = f'test("{HELD_IMAGES.pattern}") or test("{kueue.IMAGE.pattern}")'
     assert any(waits in key for key in keys), "kwok.yaml and the code must say the same"
+    [create] = [one for one in stages if one.get("metadata", {}).get("name") == "pod-create"]
+    [patch] = create["spec"]["next"]["patches"]
+    assert f'regexMatch "{HELD_IMAGES.pattern}|{kueue.IMAGE.pattern}" .image' in patch["template"]
     for check in CHECKS:
         assert HELD_IMAGES.search(f"registry.example/{check.repository}:v1"), check.repository
+
+
+def test_every_stage_of_pods_patches_only_the_version_it_was_chosen_for() -> None:
+    """Else a stage is played again on every copy from before its own patch, and each patch is one more event."""
+    stages = list(yaml.safe_load_all((REPOSITORY / "sandbox" / "nodes" / "kwok.yaml").read_text()))
+    changing = [one for one in stages if one["kind"] == "Stage" and "delete" not in one["spec"]["next"]]
+    pods = [one for one in changing if one["spec"]["resourceRef"]["kind"] == "Pod"]
+    assert len(pods) == 5
+    for stage in pods:
+        [patch] = stage["spec"]["next"]["patches"]
+        assert "metadata: {resourceVersion: {{ .metadata.resourceVersion | Quote }}}" in patch["template"]
 
 
 @pytest.mark.parametrize(
