@@ -22,8 +22,10 @@ from sandbox.nodes.workload_checks import is_held, is_lasting, judge_pod
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 16
+_AT_ONCE = 64
 _LASTING_EVERY = 3.0
+_LASTING_A_SECOND = 50
+"""Pods that run and are judged again: each every three seconds, less often where there are many."""
 _RETRY = 1.0
 
 
@@ -88,7 +90,7 @@ class Workloads:
                 await self._judge(pod)
             except (ApiError, AzureError) as error:
                 log.warning("pod %s/%s cannot be judged now: %s", *key, error)
-            return _LASTING_EVERY if is_started(pod) else _RETRY
+            return max(_LASTING_EVERY, len(self._tasks) / _LASTING_A_SECOND) if is_started(pod) else _RETRY
 
     def _waiting(self, key: Key, uid: str) -> Json | None:
         """The pod as it is now, where it still waits for a verdict."""
