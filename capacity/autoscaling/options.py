@@ -26,6 +26,7 @@ class Options:
     max_nodes_total: int = 0
     max_node_provision_time: float = 900
     new_pod_scale_up_delay: float = 0
+    bypassed_scheduler_names: str = ""
     initial_node_group_backoff_duration: float = 300
     max_node_group_backoff_duration: float = 1800
     node_group_backoff_reset_timeout: float = 10800

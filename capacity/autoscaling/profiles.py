@@ -61,6 +61,8 @@ def flags(settings: Autoscaler, cluster: str, *, queues: bool = False) -> dict[s
         "node-group-auto-discovery": f"label:cluster-autoscaler-enabled=true,cluster-autoscaler-name={cluster}",
         "expander": expander,
         "scan-interval": "10s",
+        # Else pods with GPUs wait for 30 s, however long a machine boots, in case more of them come.
+        "bypassed-scheduler-names": "default-scheduler",
         "scale-down-unneeded-time": profile.unneeded,
         "scale-down-delay-after-add": profile.after_add,
         "scale-down-utilization-threshold": profile.utilization,

@@ -18,6 +18,24 @@ from capacity.autoscaling.expanders import Priorities, choose
 from capacity.autoscaling.options import Options
 from capacity.autoscaling.scheduling import Shape, Taint, Template, admits, fits_empty
 
+_NEW_SECONDS, _NEW_GPU_SECONDS = 2.0, 30.0
+"""CA `core/static_autoscaler.go`, `unschedulablePodTimeBuffer` and `unschedulablePodWithGpuTimeBuffer`: no flags."""
+
+
+def awaits_more(waiting: Iterable[tuple[float, bool]], options: Options) -> bool:
+    """Whether nothing grows yet, as more pods may be about to come (CA `core/static_autoscaler.go`, `allPodsAreNew`).
+
+    Not where schedulers are bypassed: the program takes that flag for the wish to react at once.
+
+    Args:
+        waiting: of each pod without a place its age in seconds, and whether it asks for GPUs.
+    """
+    ages = list(waiting)
+    if options.bypassed_scheduler_names or not ages:
+        return False
+    gpu_ages = [age for age, has_gpu in ages if has_gpu]
+    return max(age for age, _ in ages) < _NEW_SECONDS or (bool(gpu_ages) and max(gpu_ages) < _NEW_GPU_SECONDS)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

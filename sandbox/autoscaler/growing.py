@@ -10,12 +10,14 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from capacity.autoscaling.scale_up import (
     Group,
     Room,
     Situation,
     Verdict,
+    awaits_more,
     below_minimum,
     is_unhealthy,
     place_on,
@@ -37,6 +39,14 @@ from sandbox.nodes.objects import Json, annotations_of, owner_kind, section, tex
 
 log = logging.getLogger(__name__)
 _HOURS_A_MONTH = 730
+
+
+class Outcome(Enum):
+    """What a turn came to: a pool grew, pods are too new to grow for, or there was nothing to do."""
+
+    GREW = auto()
+    WAITS = auto()
+    NOTHING = auto()
 
 
 class Growing:
@@ -61,8 +71,8 @@ class Growing:
         self._lots = random.Random()
         self._requests = ProvisioningRequests(client, writes)
 
-    async def grow(self, told: Declared, seen: View, leaving: set[str]) -> bool:
-        """Grow at most one pool; whether one grew.
+    async def grow(self, told: Declared, seen: View, leaving: set[str]) -> Outcome:
+        """Grow at most one pool.
 
         Args:
             leaving: nodes that are being removed.
@@ -79,20 +89,24 @@ class Growing:
         waiting = Counter(self._memory.shapes.of(pod) for pod in pods)
         left = place_on(rooms, waiting)
         situation = await self._situation(told, left, seen, groups)
-        if left:
+        shapes = ((pod, self._memory.shapes.of(pod)) for pod in pods)
+        new = awaits_more(
+            ((age(pod, now), one.requests.gpus > 0) for pod, one in shapes if left.get(one)), told.options
+        )
+        if left and not new:
             verdict = scale_up(situation, groups, told.options)
             self._tell(pods, left, verdict, groups, now)
             if verdict.growth and await self._grow_by(verdict.growth.group, verdict.growth.nodes, told):
-                return True
+                return Outcome.GREW
         for gang in gangs:
             if await self._grow_for(gang, rooms, told, situation, groups):
-                return True
+                return Outcome.GREW
         if told.options.enforce_node_group_min_size:
             for name, size in below_minimum(groups, situation).items():
                 log.info("%s is below its minimum of %d", name, size)
                 if await self._grow_to(name, size, told):
-                    return True
-        return False
+                    return Outcome.GREW
+        return Outcome.WAITS if new else Outcome.NOTHING
 
     async def _grow_for(
         self, gang: Gang, rooms: list[Room], told: Declared, situation: Situation, groups: Sequence[Group]

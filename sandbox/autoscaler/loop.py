@@ -1,6 +1,7 @@
 """One turn after the other: look, clear up, grow, shrink.
 
-Source: CA `core/static_autoscaler.go`. The order is the program's; a turn in which a pool grew removes nothing.
+Source: CA `core/static_autoscaler.go`. The order is the program's; a turn in which a pool grew, or
+pods are still too new to grow for, removes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sandbox.autoscaler.api_writes import Writes
 from sandbox.autoscaler.cluster import Cluster, Memory
 from sandbox.autoscaler.declared import Declared
 from sandbox.autoscaler.fleet import Fleet
-from sandbox.autoscaler.growing import Growing
+from sandbox.autoscaler.growing import Growing, Outcome
 from sandbox.autoscaler.shrinking import Shrinking
 from sandbox.autoscaler.view import is_marked, view
 from sandbox.kubernetes_client import ApiError, KubernetesClient
@@ -63,9 +64,10 @@ class Autoscaler:
         await self._fleet.look(told)
         seen = view(self._cluster.nodes.objects.values(), self._cluster.pods_of, self._memory.shapes, now)
         await self._fleet.clear(told, seen)
-        if await self._growing.grow(told, seen, self._shrinking.leaving):
+        outcome = await self._growing.grow(told, seen, self._shrinking.leaving)
+        if outcome is Outcome.GREW:
             self._memory.pauses.added_at = now
-        else:
+        elif outcome is Outcome.NOTHING:
             self._shrinking.shrink(told, seen)
         self._forget()
 

@@ -448,7 +448,7 @@ def test_the_defaults_are_the_program_s_own():
         known = {row["flag"]: row for row in csv.DictReader(file)}
     for field in fields(Options):
         row = known[field.name.replace("_", "-")]
-        said = row["default"] or ("false" if row["type"] == "bool" else "0")
+        said = row["default"] or {"bool": "false", "strings": ""}.get(row["type"], "0")
         assert Options.from_flags({row["flag"]: said}) == Options(), f"--{row['flag']} defaults to {said}"
 
 

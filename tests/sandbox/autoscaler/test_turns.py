@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +51,32 @@ def test_a_pool_grows_once_for_the_pods_that_wait_and_not_again_while_machines_c
 
     run(yard, work())
     assert yard.said("TriggeredScaleUp") == [f"pod triggered scale-up: [{{{LIGHT} 0->4 (max: 10)}}]"] * 4
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flags", "turns"),
+    [
+        (1, {}, 4),
+        (0, {}, 1),
+        (1, {"bypassed-scheduler-names": "default-scheduler"}, 1),
+    ],
+)
+def test_new_pods_with_gpus_wait_for_more_of_them_unless_schedulers_are_bypassed(
+    gpus: int, flags: dict[str, str], turns: int
+) -> None:
+    yard = Yard(FakeAzure(scale_set("light")), FakeWatched(), flags=flags)
+    made = datetime.fromtimestamp(yard.now + 5, UTC).isoformat()
+    one = pod("job", gpus=gpus)
+    one["metadata"]["creationTimestamp"] = made
+    yard.pods.put(one)
+
+    async def work() -> None:
+        for turn in range(1, turns + 1):
+            assert not yard.azure.asked, f"turn {turn}"
+            await yard.turn()
+        assert yard.azure.asked == [(LIGHT, 1)]
+
+    run(yard, work())
 
 
 def test_a_process_that_was_killed_goes_on_from_what_azure_says() -> None:
