@@ -112,7 +112,12 @@ async def _wave(home: Home, client: KubernetesClient, name: str, size: int) -> f
     """Submit a job of as many pods as machines, wait until all run, take it away; seconds until the last one ran."""
     before = _machines(home)
     await client.create(path("batch/v1", "jobs", _NAMESPACE), _job(name, size))
-    pods_at = path("v1", "pods", _NAMESPACE)
+    pods_at, mine = path("v1", "pods", _NAMESPACE), {"labelSelector": f"job-name={name}"}
+
+    async def has_pod(**more: str) -> bool:
+        """Whether the job has one: a thousand are long, and read whole only once none waits."""
+        return bool((await client.get(pods_at, {**mine, **more, "limit": "1"})).get("items"))
+
     seconds: float | None = None
     began = time.monotonic()
     while seconds is None:
@@ -121,9 +126,7 @@ async def _wave(home: Home, client: KubernetesClient, name: str, size: int) -> f
                 f"bench: {name}: not all of {size} pods ran within {_PATIENCE:.0f} s; {_machines(home)} machines"
             )
         await asyncio.sleep(_LOOK_EVERY)
-        mine = {"labelSelector": f"job-name={name}"}
-        waiting = await client.get(pods_at, {**mine, "fieldSelector": "status.phase=Pending", "limit": "1"})
-        if waiting.get("items"):  # a thousand pods are long: they are read once none waits
+        if await has_pod(fieldSelector="status.phase=Pending"):
             continue
         pods, _ = await client.list(pods_at, mine)
         seconds = _spread(pods) if len(pods) == size and all(_started(pod) for pod in pods) else None
@@ -131,12 +134,7 @@ async def _wave(home: Home, client: KubernetesClient, name: str, size: int) -> f
         f"{size} pods, {before} machines before, {_machines(home)} after: {seconds:.0f} s", file=sys.stderr, flush=True
     )
     await client.delete(path("batch/v1", "jobs", _NAMESPACE, name), propagation="Foreground")
-
-    async def gone() -> bool:
-        left = await client.get(pods_at, {"labelSelector": f"job-name={name}", "limit": "1"})
-        return not left.get("items")
-
-    while not await gone():
+    while await has_pod():
         await asyncio.sleep(1)
     return seconds
 

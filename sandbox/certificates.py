@@ -12,6 +12,7 @@ import datetime
 import ipaddress
 import os
 import ssl
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,3 +189,11 @@ def _system_bundle(home: Home) -> bytes:
 
 def _is_a_sandbox_bundle(path: Path, home: Home) -> bool:
     return path == home.ca_bundle or (path.parent.parent / "sandbox.json").exists()
+
+
+def opener(home: Home, name: str) -> urllib.request.OpenerDirector:
+    """Speaks to the control plane with the certificate of that name, past any proxy."""
+    signed_in = pair(home, name)
+    context = ssl.create_default_context(cafile=str(home.ca_cert))
+    context.load_cert_chain(signed_in.cert, signed_in.key)
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))

@@ -10,9 +10,7 @@ import argparse
 import base64
 import json
 import shutil
-import ssl
 import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-e28e3e6ce2f6"
 """The Entra application that stands for every AKS API server: the audience of users' tokens."""
 KWOK_CONFIG = REPOSITORY / "sandbox" / "nodes" / "kwok.yaml"
 _GO_MEMORY = {"GOGC": "300", "GOMEMLIMIT": "4GiB"}
-"""Fewer collections for more memory, up to a limit: where a thousand machines come at once these took a fifth of it."""
+"""Fewer collections for more memory, up to a limit: with a thousand machines at once they took a fifth of the time."""
 NAMES = ("etcd", "api-server", "controller-manager", "scheduler", "kwok")
 """In the order they start; they stop the other way round."""
 
@@ -231,12 +229,7 @@ def _etcd_tls(prefix: str, pair: certificates.Pair, authority: Path) -> dict[str
 
 def _says_ok(home: Home, url: str) -> bool:
     """Whether a health endpoint answers `ok`, asked with the administrator's certificate."""
-    pair = certificates.pair(home, "admin")
-    context = ssl.create_default_context(cafile=str(home.ca_cert))
-    context.load_cert_chain(pair.cert, pair.key)
-    handler = urllib.request.HTTPSHandler(context=context)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), handler)
-    with opener.open(url, timeout=5) as answer:
+    with certificates.opener(home, "admin").open(url, timeout=5) as answer:
         return answer.read() == b"ok"
 
 

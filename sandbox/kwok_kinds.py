@@ -7,7 +7,6 @@ are open. Reference: kwok v0.8, `kwok.x-k8s.io/v1alpha1`.
 from __future__ import annotations
 
 import json
-import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -26,7 +25,7 @@ def install(home: Home) -> None:
     Raises:
         OSError: the API server does not take them.
     """
-    opener = _opener(home)
+    opener = certificates.opener(home, "admin")
     url = f"{home.api_server_url}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for kind, plural in KINDS.items():
         body = json.dumps(_definition(kind, plural)).encode()
@@ -44,15 +43,7 @@ def free_nodes(home: Home) -> None:
         OSError: the API server does not delete them.
     """
     url = f"{home.api_server_url}/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-    _opener(home).open(urllib.request.Request(url, method="DELETE"), timeout=30).close()
-
-
-def _opener(home: Home) -> urllib.request.OpenerDirector:
-    """Speaks to the API server as its administrator."""
-    pair = certificates.pair(home, "admin")
-    context = ssl.create_default_context(cafile=str(home.ca_cert))
-    context.load_cert_chain(pair.cert, pair.key)
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    certificates.opener(home, "admin").open(urllib.request.Request(url, method="DELETE"), timeout=30).close()
 
 
 def _definition(kind: str, plural: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Source: CA `core/scaleup/orchestrator`, `estimator/binpacking_estimator.go`, `es
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +31,12 @@ def awaits_more(waiting: Iterable[tuple[float, bool]], options: Options) -> bool
     Args:
         waiting: of each pod without a place its age in seconds, and whether it asks for GPUs.
     """
-    ages = list(waiting)
-    if options.bypassed_scheduler_names or not ages:
+    if options.bypassed_scheduler_names:
         return False
-    gpu_ages = [age for age, has_gpu in ages if has_gpu]
-    return max(age for age, _ in ages) < _NEW_SECONDS or (bool(gpu_ages) and max(gpu_ages) < _NEW_GPU_SECONDS)
+    ages = list(waiting)
+    oldest = max((age for age, _ in ages), default=math.inf)
+    oldest_with_gpu = max((age for age, has_gpu in ages if has_gpu), default=math.inf)
+    return oldest < _NEW_SECONDS or oldest_with_gpu < _NEW_GPU_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

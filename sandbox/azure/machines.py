@@ -116,11 +116,12 @@ def _machine(ctx: Context, cluster: Cluster, pool: Resource, size: VmSize, insta
 def _list_machines(ctx: Context, request: Request, _body: Body) -> Reply:
     """All machines; 304 to who has them already, as it is asked every second and a thousand machines are long."""
     told, now = _TOLD.get(ctx.store), ctx.now()
-    holds = told is not None and told.writes == ctx.store.writes and now < told.until
-    if told is not None and holds and request.headers.get("if-none-match") == told.tag:
+    if told is not None and (told.writes != ctx.store.writes or now >= told.until):
+        told = None
+    if told is not None and request.headers.get("if-none-match") == told.tag:
         return Reply(304)
     body = fleet(ctx)
-    if told is None or not holds:
+    if told is None:
         until = min((one["readyAt"] for one in body["machines"] if one["readyAt"] > now), default=float("inf"))
         told = _TOLD[ctx.store] = _Told(f'"{uuid.uuid4()}"', ctx.store.writes, until)
     return Reply(200, body, headers={"ETag": told.tag})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 
@@ -15,6 +15,17 @@ from sandbox.nodes.machines import Fleet, read_fleet
 Json = dict[str, Any]
 FEDERATED_AUDIENCE = "api://AzureADTokenExchange"
 """Whom a service account's token is for when it is exchanged for one of Azure's."""
+
+
+_NOT_MODIFIED = 304
+
+
+class _Answer(NamedTuple):
+    """What Azure answered, with the tag of its text where it has one."""
+
+    status: int
+    text: bytes
+    tag: str
 
 
 class AzureError(Exception):
@@ -34,7 +45,7 @@ class AzureClient:
         self._home = home
         self._session: aiohttp.ClientSession | None = None
         self._last_tag = ""
-        self._last_text = b""
+        self._last_text: bytes = b""
         self._last_fleet: Fleet | None = None
 
     async def close(self) -> None:
@@ -46,15 +57,17 @@ class AzureClient:
     async def fleet(self) -> Fleet:
         """The cluster and its machines now; the same object as before where nothing changed."""
         token = self._home.config.internal_token
-        text, tag = await self._answer("GET", "/sandbox/machines", token=token, known=self._last_tag)
-        if self._last_fleet is None or (text is not None and text != self._last_text):
+        answer = await self._send("GET", "/sandbox/machines", token=token, known=self._last_tag)
+        if self._last_fleet is not None and answer.status == _NOT_MODIFIED:
+            return self._last_fleet
+        if self._last_fleet is None or answer.text != self._last_text:
             try:
-                self._last_fleet = read_fleet(text or b"")
+                self._last_fleet = read_fleet(answer.text)
             except (KeyError, ValueError, TypeError) as error:
                 message = f"/sandbox/machines has not the agreed shape: {error!r}"
                 raise AzureError(0, "UnexpectedAnswer", message) from error
-            self._last_text = text or b""
-        self._last_tag = tag
+            self._last_text = answer.text
+        self._last_tag = answer.tag
         return self._last_fleet
 
     async def arm(
@@ -68,14 +81,14 @@ class AzureClient:
         params: Mapping[str, str] | None = None,
     ) -> Json:
         """One Resource Manager request; as the platform itself where no token is given."""
-        text = await self._send(
+        answer = await self._send(
             method,
             resource_id,
             token=token or self._home.config.internal_token,
             params={"api-version": api_version, **(params or {})},
             body=body,
         )
-        return cast(Json, json.loads(text)) if text.strip() else {}
+        return cast(Json, json.loads(answer.text)) if answer.text.strip() else {}
 
     async def exchange(self, assertion: str, client_id: str) -> str:
         """A token of Azure for a service account's token, as workload identity has it."""
@@ -86,13 +99,10 @@ class AzureClient:
             "client_assertion": assertion,
             "scope": "https://management.azure.com/.default",
         }
-        text = await self._send("POST", f"/{self._home.config.tenant_id}/oauth2/v2.0/token", form=form)
-        return str(cast(Json, json.loads(text))["access_token"])
+        answer = await self._send("POST", f"/{self._home.config.tenant_id}/oauth2/v2.0/token", form=form)
+        return str(cast(Json, json.loads(answer.text))["access_token"])
 
-    async def _send(self, method: str, path: str, **more: Any) -> bytes:
-        return (await self._answer(method, path, **more))[0] or b""
-
-    async def _answer(
+    async def _send(
         self,
         method: str,
         path: str,
@@ -102,8 +112,8 @@ class AzureClient:
         body: Json | None = None,
         form: Mapping[str, str] | None = None,
         known: str = "",
-    ) -> tuple[bytes | None, str]:
-        """What is answered and its tag; None and the tag that is `known` where nothing changed since."""
+    ) -> _Answer:
+        """One request; where the tag `known` is still right the answer is 304, without a text."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if known:
             headers["If-None-Match"] = known
@@ -114,7 +124,7 @@ class AzureClient:
                 text = await reply.read()
                 if reply.status >= 400:
                     raise _error(reply.status, text)
-                return (None, known) if reply.status == 304 else (text, reply.headers.get("ETag", ""))
+                return _Answer(reply.status, text, reply.headers.get("ETag", ""))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AzureError(
                 0, "Unreachable", f"{self._home.azure_url} does not answer {method} {path}: {error!r}"
